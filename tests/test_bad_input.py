@@ -260,7 +260,7 @@ def test_a_path_that_is_neither_results_nor_table_is_named(
           "few_shot_seen: it needs corpus.source markov_chains or letter_maps"]),
         ("source: markov_chains, tokens: 2e4, states: 3",
          "few_shot_seen, {few_shot: {sequences: 1}}",
-         ["few_shot_seen: it needs chains that are trained on",
+         ["few_shot_seen: it needs a fixed set of training chains",
           "Set corpus.chains, or leave it out",
           "few_shot: sequences is 1. Set it to a whole number, 2"]),
     ],

@@ -1,4 +1,4 @@
-"""Simulated arms: a law from scratch, and text that pre-training is worth by a law of its own."""
+"""Simulated arms: a loss law from scratch, and pre-training worth a known amount of text."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ NOISE = 0.002
 
 
 def scratch_loss(params, data):
-    """Falls with both, towards a floor."""
+    """Return the loss from scratch, which falls with both towards a floor."""
     return 0.9 + 8.0 / np.asarray(params) ** 0.3 + 60.0 / np.asarray(data) ** 0.4
 
 
 def make_arm(name, worth, *, seeds=3, noise=NOISE, seed=0, data=DATA, sizes=SIZES, earlier=0.0):
-    """An arm whose loss is that of `worth(N, D_F)` tokens more from scratch."""
+    """Draw an arm with the loss of a run from scratch on `worth(N, D_F)` more tokens."""
     rng = np.random.default_rng(seed)
     rows = [(n, d, s) for n in sizes for d in data for s in range(seeds)]
     params, own, number = (np.array(column) for column in zip(*rows, strict=True))

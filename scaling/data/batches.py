@@ -20,7 +20,9 @@ from scaling.data.plain_tokenizers import Tokens
 from scaling.data.shards import Shards
 from scaling.units import IntArray
 
-_PART_BLOCK = 4096  # tokens: text reads on within them, and 3e4 tokens come from eight places
+_PART_BLOCK = (
+    4096  # tokens; text is coherent within a block, and 3e4 tokens still come from eight places
+)
 
 
 class BatchOrder:
@@ -115,12 +117,14 @@ def _list_starts(tokens: int, seq_len: int, stride: int) -> IntArray:
 
 
 def take_part(shards: Shards, tokens: int) -> Shards:
-    """The shards with so many tokens of their training text: blocks from all over it, in an order
-    that its length alone decides, so that less text is part of more.
+    """Limit the training text to some tokens: blocks from everywhere in the text.
+
+    The order of the blocks depends only on the length of the text, so smaller parts are part of
+    larger ones.
 
     Args:
-        shards: They hold at least so many.
-        tokens: How many.
+        shards: Shards with at least that many training tokens.
+        tokens: Number of tokens to keep.
     """
     text, left = shards.train, tokens
     parts: list[Any] = []

@@ -1,16 +1,16 @@
-"""Random maps of letters, each shown by examples: a query, and the letter that it is mapped to.
+"""Random maps of letters, each shown by examples: a query and its image.
 
     0  q_1 x_1  q_2 x_2  …        x_i = f(q_i), f a random one-to-one map, q_i any query
 
-Queries are the ids 1 … a, what they are mapped to a + 1 … 2a. Every window of the context has a map
-of its own. After u different queries exact predictors of x are
+Queries are the ids 1 … a, images the ids a + 1 … 2a. Every context window has its own map. After u
+different queries the exact predictors of x are
 
-    bayes      f(q) where q was seen, else uniform over the a − u letters that are left
-    simple     f(q) where q was seen, else uniform over all a: recall alone
+    bayes      f(q) if q was seen, else uniform over the a − u images left
+    simple     f(q) if q was seen, else uniform over all a images: recall alone
     uniform    1 / a
 
-Source: letter maps as few-shot tasks are a plain form of associative recall (`data/pairs.py`), with
-queries that return at random, so that each further example is worth less.
+As a few-shot task, letter maps are a plain form of associative recall (`data/pairs.py`). Queries
+return at random, so each further example is worth less.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from scaling.units import FloatArray, IntArray
 if TYPE_CHECKING:  # pydantic, which training does not need
     from scaling.sweep.corpus_spec import CorpusSpec
 
-LETTERS_VERSION = 1  # raise when the same seed would give other tokens
+LETTERS_VERSION = 1  # raise it when the same seed gives other tokens
 NAME = "letter_maps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterMaps:
-    """Sequences of `length` tokens of maps of `letters` letters."""
+    """Draws sequences of `length` tokens, each from a map of `letters` letters."""
 
     letters: int
     length: int
@@ -55,7 +55,7 @@ class LetterMaps:
     def draw(
         self, rng: np.random.Generator, count: int, *, trained: bool
     ) -> tuple[IntArray, FloatArray]:
-        """See `SequenceSource`; a source is f, shape (count, letters), and each is new."""
+        """See `SequenceSource`; sources are maps f, shape (count, letters), always new."""
         maps = np.argsort(rng.random((count, self.letters)), axis=1)
         shots = -(-(self.length - 1) // 2)
         queries = rng.integers(self.letters, size=(count, shots))
@@ -65,12 +65,12 @@ class LetterMaps:
         return tokens[:, : self.length], maps.astype(np.float64)
 
     def judge(self, tokens: IntArray, sources: FloatArray) -> Judged:
-        """See `SequenceSource`; what queries are mapped to counts."""
+        """See `SequenceSource`; the images are scored."""
         count, a = len(tokens), self.letters
         places, rows = np.arange(2, self.length, 2), np.arange(count)
         queries, told = tokens[:, places - 1] - 1, tokens[:, places] - 1 - a
-        known = np.full((count, a), -1)  # what each query was mapped to
-        free = np.ones((count, a))  # letters that no query was mapped to
+        known = np.full((count, a), -1)  # image of each query
+        free = np.ones((count, a))  # images not seen yet
         bayes, simple = (np.empty((count, len(places), a)) for _ in range(2))
         for at in range(len(places)):
             before = known[rows, queries[:, at]]
@@ -94,7 +94,7 @@ class LetterMaps:
         )
 
     def measure_floor(self, tokens: IntArray) -> float:
-        """See `SequenceSource`; of a query nothing is known."""
+        """See `SequenceSource`; queries are uniform and unpredictable."""
         judged = self.judge(tokens, np.empty(0))
         said = np.take_along_axis(judged.predictors[BAYES], tokens[:, judged.places, None], axis=2)
         told, length = len(judged.places), self.length - 1
@@ -102,7 +102,7 @@ class LetterMaps:
         return (queries - float(np.log(said).sum()) / len(tokens)) / length
 
     def _spread(self, letters: FloatArray) -> FloatArray:
-        """Probabilities of letters as those of all ids."""
+        """Pad probabilities of images to all ids."""
         wide = np.zeros((*letters.shape[:2], self.vocab_size))
         wide[..., 1 + self.letters :] = letters
         return wide
@@ -114,16 +114,16 @@ def prepare_letter_maps(
     """Draw the corpus.
 
     Raises:
-        CorpusError: A context has fewer examples than there are letters.
+        CorpusError: A map needs more examples than the context holds.
     """
     tokens, letters = corpus.tokens, corpus.letters
     assert tokens is not None
     assert letters is not None
     if 2 * letters > seq_len:
         raise CorpusError(
-            f"{letters} letters are mapped by as many examples of 2 tokens, more than the context "
-            f"of {seq_len} holds. Set model.seq_len to {2 * letters} or more, or corpus.letters to "
-            f"{seq_len // 2} or fewer."
+            f"a map of {letters} letters takes as many examples of 2 tokens, more than a context "
+            f"of {seq_len} tokens holds. Set model.seq_len to {2 * letters} or more, or "
+            f"corpus.letters to {seq_len // 2} or fewer."
         )
     key = [NAME, LETTERS_VERSION, corpus.seed, tokens, seq_len, letters]
     return prepare_sequences(
@@ -132,6 +132,6 @@ def prepare_letter_maps(
 
 
 def open_maps(key: list[Any]) -> SequenceSource:
-    """The source of a corpus; see `sequences.open_sequences`."""
+    """Rebuild the source of a corpus; see `sequences.open_sequences`."""
     *_, seq_len, letters = key
     return LetterMaps(letters=letters, length=seq_len + 1)

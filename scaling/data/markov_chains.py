@@ -1,20 +1,20 @@
-"""Sequences of Markov chains, each of its own: what their transitions are stands in them alone.
+"""Sequences that are each drawn from their own Markov chain.
 
     P[a, ·] ~ Dirichlet(1, …, 1)     rows of a chain of s states, independent
-    x_0 uniform,  x_t ~ P[x_{t−1}, ·]     a sequence fills a window of the context
+    x_0 uniform,  x_t ~ P[x_{t−1}, ·]     one sequence fills one context window
 
-With n(a, b) the transitions from a to b so far, n(a) = Σ_b n(a, b), m(b) how often b occurred among
-t tokens, exact predictors of the token after a are
+Let n(a, b) count the transitions from a to b so far, n(a) = Σ_b n(a, b), and m(b) the occurrences
+of b among t tokens. The exact predictors of the token after a are
 
-    bayes      (n(a, b) + 1) / (n(a) + s)     the posterior mean of P[a, b], whatever the chain
-    simple     (m(b) + 1) / (t + s)           the same if tokens did not depend on each other
+    bayes      (n(a, b) + 1) / (n(a) + s)     the posterior mean of P[a, b]
+    simple     (m(b) + 1) / (t + s)           the posterior mean if tokens were independent
     uniform    1 / s
-    trained    Σ_j w_j P_j[a, b]              for one of M chains, w_j ∝ Π P_j[x_{i−1}, x_i]
+    trained    Σ_j w_j P_j[a, b]              given M training chains, w_j ∝ Π P_j[x_{i−1}, x_i]
 
-Of finitely many training chains (`chains`) the last is best on those, and bad on new ones: a model
-that is nearest to it remembers, one that is nearest to the first infers. Source: in-context
-learning of Markov chains, Edelman et al. 2024, arXiv:2402.11004; few against many training tasks,
-Raventos et al. 2023, arXiv:2306.15063; Dirichlet posterior, any textbook.
+With finitely many training chains (`chains`), `trained` is the best predictor on those and a bad
+one on new chains. A model nearest to `trained` remembers; one nearest to `bayes` infers. Source:
+in-context learning of Markov chains, Edelman et al. 2024, arXiv:2402.11004; few against many
+training tasks, Raventos et al. 2023, arXiv:2306.15063; Dirichlet posterior, any textbook.
 """
 
 from __future__ import annotations
@@ -41,15 +41,21 @@ from scaling.units import FloatArray, IntArray
 if TYPE_CHECKING:  # pydantic, which training does not need
     from scaling.sweep.corpus_spec import CorpusSpec
 
-MARKOV_VERSION = 1  # raise when the same seed would give other tokens
+MARKOV_VERSION = 1  # raise it when the same seed gives other tokens
 NAME = "markov_chains"
-_TRAINED_STREAM = 3  # of random numbers: sequences take 1 and 2
+_TRAINED_STREAM = 3  # random stream; sequences use 1 and 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkovChains:
-    """Sequences of `length` tokens of chains of `states` states; `trained`: the chains that are
-    trained on, shape (M, states, states), None: as many as sequences."""
+    """Draws sequences of Markov chains.
+
+    Attributes:
+        states: Number of states s.
+        length: Tokens per sequence.
+        trained: The training chains, shape (M, states, states); None if every training sequence
+            has its own chain.
+    """
 
     states: int
     length: int
@@ -62,7 +68,7 @@ class MarkovChains:
     def draw(
         self, rng: np.random.Generator, count: int, *, trained: bool
     ) -> tuple[IntArray, FloatArray]:
-        """See `SequenceSource`; sources are transition matrices."""
+        """See `SequenceSource`; a source is a transition matrix."""
         if trained and self.trained is not None:
             chains = self.trained[rng.integers(len(self.trained), size=count)]
         else:
@@ -70,7 +76,7 @@ class MarkovChains:
         return walk_chains(rng, chains, self.length), chains
 
     def judge(self, tokens: IntArray, sources: FloatArray) -> Judged:
-        """See `SequenceSource`; every token but the first counts."""
+        """See `SequenceSource`; every token but the first is scored."""
         predictors = {
             BAYES: predict_bigram(tokens, self.states),
             SIMPLE: predict_unigram(tokens, self.states),
@@ -93,13 +99,13 @@ class MarkovChains:
 
 
 def draw_chains(rng: np.random.Generator, count: int, states: int) -> FloatArray:
-    """Transition matrices, shape (count, states, states)."""
+    """Draw transition matrices, shape (count, states, states)."""
     each = np.asarray(rng.standard_exponential((count, states, states)))
     return np.asarray(each / each.sum(axis=2, keepdims=True))
 
 
 def walk_chains(rng: np.random.Generator, chains: FloatArray, length: int) -> IntArray:
-    """A sequence of each chain, shape (chains, length)."""
+    """Draw one sequence per chain, shape (chains, length)."""
     count, states, _ = chains.shape
     summed, rows = np.cumsum(chains, axis=2), np.arange(count)
     drawn = np.empty((count, length), dtype=np.int64)
@@ -112,7 +118,7 @@ def walk_chains(rng: np.random.Generator, chains: FloatArray, length: int) -> In
 
 
 def predict_bigram(tokens: IntArray, states: int) -> FloatArray:
-    """`bayes` of every token but the first, shape (sequences, tokens − 1, states)."""
+    """Compute `bayes` for every token but the first, shape (sequences, tokens − 1, states)."""
     count, length = tokens.shape
     seen, rows = np.ones((count, states, states)), np.arange(count)
     said = np.empty((count, length - 1, states))
@@ -124,13 +130,13 @@ def predict_bigram(tokens: IntArray, states: int) -> FloatArray:
 
 
 def predict_unigram(tokens: IntArray, states: int) -> FloatArray:
-    """`simple`, of that shape."""
+    """Compute `simple`, in the same shape."""
     said = 1.0 + np.cumsum(np.eye(states)[tokens[:, :-1]], axis=1)
     return np.asarray(said / said.sum(axis=2, keepdims=True))
 
 
 def predict_trained(tokens: IntArray, chains: FloatArray) -> FloatArray:
-    """`trained`, of that shape, for chains of shape (M, states, states)."""
+    """Compute `trained`, in the same shape, for chains of shape (M, states, states)."""
     (count, length), states = tokens.shape, chains.shape[1]
     logs, weight = np.log(chains), np.zeros((count, len(chains)))
     said = np.empty((count, length - 1, states))
@@ -151,16 +157,16 @@ def prepare_markov_chains(
     """Draw the corpus.
 
     Raises:
-        CorpusError: A context has fewer transitions than a chain has.
+        CorpusError: A chain has more transitions than the context has tokens.
     """
     tokens, states, (chains,) = corpus.tokens, corpus.states, corpus.chains
     assert tokens is not None
     assert states is not None
     if states**2 > seq_len:
         raise CorpusError(
-            f"a chain of {states} states has {states**2} transitions, more than the context of "
-            f"{seq_len} shows. Set model.seq_len to {states**2} or more, or corpus.states to "
-            f"{int(seq_len**0.5)} or fewer."
+            f"a chain of {states} states has {states**2} transitions, more than a context of "
+            f"{seq_len} tokens shows. Set model.seq_len to {states**2} or more, or corpus.states "
+            f"to {int(seq_len**0.5)} or fewer."
         )
     key = [NAME, MARKOV_VERSION, corpus.seed, tokens, seq_len, states, chains]
     return prepare_sequences(
@@ -169,7 +175,7 @@ def prepare_markov_chains(
 
 
 def open_chains(key: list[Any]) -> SequenceSource:
-    """The source of a corpus; see `sequences.open_sequences`."""
+    """Rebuild the source of a corpus; see `sequences.open_sequences`."""
     _, _, seed, _, seq_len, states, chains = key
     rng = np.random.Generator(np.random.Philox(key=[seed, _TRAINED_STREAM]))
     trained = draw_chains(rng, chains, states) if chains else None

@@ -1,8 +1,8 @@
-"""Sequences that each come from a source of their own, and what can be known of their tokens.
+"""Corpora in which every sequence has its own source, and the exact predictors of its tokens.
 
-A corpus of such sequences has one in each window of the context (`data/batches.py`), so that
-everything a model can know of the source stands before it: what it has from so many examples is
-few-shot learning. A corpus source names the function that opens them
+One sequence fills one context window (`data/batches.py`), so all that a model can know about its
+source is in front of the token it predicts: what it learns from that many examples is few-shot
+learning. A corpus source names the function that rebuilds its sequences
 (`corpus_sources.Source.sequences`).
 """
 
@@ -30,21 +30,21 @@ from scaling.sweep.corpus_sources import SOURCES
 from scaling.units import FloatArray, IntArray
 
 BAYES, SIMPLE, UNIFORM, TRAINED = "bayes", "simple", "uniform", "trained"
-_HELD_OUT_TOKENS = 256 * 1024  # as of `pairs`
-_AT_ONCE = 4096  # sequences: some megabytes of sources
+_HELD_OUT_TOKENS = 256 * 1024  # as in `pairs`
+_AT_ONCE = 4096  # sequences per draw: a few megabytes of sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What can be known of sequences of n tokens each, at those that count.
+    """Exact probabilities at the scored tokens of some sequences.
 
     Attributes:
-        places: Of the tokens that count, from 1 on, ascending, shape (p,).
-        examples: Examples of the source that stand before each, shape (p,).
-        truth: Probability of every id there by the sequence's own source, shape (sequences, p, v).
-        predictors: The same by what knows only the tokens before, by name: `bayes`, the best there
-            is for a new source; `simple`, one that overlooks something; `uniform`; and `trained`,
-            the best for the sources that were trained on, where they are few.
+        places: Positions of the scored tokens, from 1 on, ascending, shape (p,).
+        examples: Number of examples before each, shape (p,).
+        truth: Probability of every id by the sequence's own source, shape (sequences, p, v).
+        predictors: The same by predictors that see only the tokens before, by name: `bayes`, the
+            best for new sources; `simple`, which ignores some structure; `uniform`; and `trained`,
+            the best for the training sources, if these are finitely many.
     """
 
     places: IntArray
@@ -54,38 +54,43 @@ class Judged:
 
 
 class SequenceSource(Protocol):
-    """How sequences are drawn, and judged."""
+    """Draws sequences and scores their predictors."""
 
     @property
     def vocab_size(self) -> int:
-        """Ids are below it."""
+        """The number of ids."""
 
     def draw(
         self, rng: np.random.Generator, count: int, *, trained: bool
     ) -> tuple[IntArray, FloatArray]:
-        """Sequences, shape (count, tokens), and the source of each; `trained`: of those that are
-        trained on, else of new ones."""
+        """Draw sequences, shape (count, tokens), and return each one's source.
+
+        Args:
+            rng: Random numbers.
+            count: Number of sequences.
+            trained: Draw from the training sources, else from new ones.
+        """
 
     def judge(self, tokens: IntArray, sources: FloatArray) -> Judged:
-        """What can be known of them."""
+        """Compute the exact predictors of some sequences."""
 
     def measure_floor(self, tokens: IntArray) -> float:
-        """Lowest loss that a model can have on sequences of new sources [nats/token]."""
+        """Return the lowest loss possible on sequences of new sources [nats/token]."""
 
 
 def open_sequences(corpus: str) -> SequenceSource:
-    """The source of a prepared corpus.
+    """Rebuild the source of a prepared corpus.
 
     Args:
-        corpus: Its name (`Shards.name`): the source, and what it was drawn from.
+        corpus: The corpus's name (`Shards.name`): its source and the key it was drawn from.
 
     Raises:
-        UsageError: It holds no such sequences.
+        UsageError: Its sequences do not have sources of their own.
     """
     kind, _, key = corpus.partition(" ")
     source = SOURCES.get(kind)
     if source is None or not source.sequences:
-        raise UsageError("this corpus has no sequences of sources of their own.")
+        raise UsageError("the sequences of this corpus have no sources of their own.")
     opened: SequenceSource = source.load_sequences()(ast.literal_eval(key))
     return opened
 
@@ -93,15 +98,15 @@ def open_sequences(corpus: str) -> SequenceSource:
 def prepare_sequences(
     source: SequenceSource, key: list[Any], *, tokens: int, seq_len: int, seed: int, cache: Path
 ) -> PreparedCorpus:
-    """Draw a corpus of sequences, one for each window, and its held-out ones from new sources.
+    """Draw a corpus with one sequence per window; held-out sequences have new sources.
 
     Args:
-        source: What draws them.
-        key: Everything that decides them; its first is the corpus source.
-        tokens: How many can be predicted before a sequence comes again.
-        seq_len: Tokens that are predicted of each sequence.
-        seed: Of both streams.
-        cache: Folder of all prepared corpora.
+        source: Draws the sequences.
+        key: Everything that determines them; the first entry names the corpus source.
+        tokens: Number of predicted tokens before a sequence repeats.
+        seq_len: Predicted tokens per sequence.
+        seed: Seed of both streams.
+        cache: Folder of prepared corpora.
     """
     length = seq_len + 1
 
@@ -121,14 +126,14 @@ def prepare_sequences(
             documents=np.arange(len(held_out), dtype=np.int64) * length,
             bayes_loss=source.measure_floor(held_out.astype(np.int64)),
         )
-        # Short stretches recur by chance: there is nothing in them to remember.
+        # Short stretches recur by chance, so overlap with the training text means nothing.
         return dataclasses.replace(drawn, overlap=0.0, sequence=length)
 
     return prepare_once(cache, key, draft)
 
 
 def measure_divergence(p: FloatArray, log_q: FloatArray) -> FloatArray:
-    """KL(p ‖ q) over the last axis [nats]; 0 · ln 0 is 0."""
+    """Compute KL(p ‖ q) over the last axis [nats], with 0 · ln 0 = 0."""
     log_p = np.log(np.where(p > 0.0, p, 1.0))
     terms = np.where(p > 0.0, p * (log_p - np.where(p > 0.0, log_q, 0.0)), 0.0)
     return np.asarray(terms.sum(axis=-1))

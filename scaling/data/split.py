@@ -217,5 +217,5 @@ def _character_end(text: bytes, end: int) -> int:
 
 
 def shuffle_tokens(ids: Tokens) -> Tokens:
-    """The ids of one side in random order, separators among them."""
+    """Put the ids of one side of the split in random order, separators included."""
     return np.random.Generator(np.random.Philox(key=[0, 0])).permutation(ids)

@@ -1,10 +1,11 @@
-"""Weights that the runs of a results folder start from, kept in it.
+"""The weights that the runs of a results folder start from, kept in that folder.
 
-    parents.json             every run that may be a parent (`sweep/parents.py` chooses)
-    parents/<sha256>.pt      weights of those that runs start from: another name of the parent's own
-                             file where both lie on one file system, else a copy of it
+    parents.json             every candidate parent (`sweep/parents.py` chooses among them)
+    parents/<sha256>.pt      weights that runs start from: a hard link to the parent's file, or a
+                             copy if it lies on another file system
 
-The folder needs the parent's folder no more: runs resume, and plans are made again, without it.
+So the folder no longer needs the parent's folder: without it, sweeps are planned again and runs
+resume.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ class _Stored:
 
 
 def add_parents(facts: CorpusFacts, folder: Path) -> CorpusFacts:
-    """The facts of a results folder with the runs that its own may start from.
+    """Add the candidate parents of a results folder to its facts.
 
     Raises:
-        IntegrityError: What is stored of them is damaged.
+        IntegrityError: The stored parents are damaged.
     """
     if not os.path.lexists(folder / _FILE):
         return facts
@@ -53,16 +54,16 @@ def add_parents(facts: CorpusFacts, folder: Path) -> CorpusFacts:
 def store_parents(
     folder: Path, parents: Sequence[Parent], files: Sequence[tuple[str, Path]]
 ) -> None:
-    """Keep what may be a parent, and the weights of those that are.
+    """Store the candidate parents, and the weights of the chosen ones.
 
     Args:
         folder: The results folder.
-        parents: Every run that may be one.
-        files: SHA-256 of the weights of each that is, and where they lie.
+        parents: Every candidate.
+        files: SHA-256 and path of the weights of each chosen one.
 
     Raises:
         EnvironmentFault: The disk is full or read-only.
-        IntegrityError: Weights are not what they were when their run finished.
+        IntegrityError: Weights have changed since their run finished.
     """
     make_folder(folder / FOLDER)
     for digest, source in files:
@@ -78,12 +79,12 @@ def store_parents(
 
 
 def find_weights(folder: Path, digest: str) -> Path:
-    """Where a results folder keeps the weights of that digest."""
+    """Return the path of the weights with that digest in a results folder."""
     return folder / FOLDER / f"{digest}.pt"
 
 
 def _holds(folder: Path, digest: str) -> bool:
-    """Whether the weights of that digest are there, whole."""
+    """Return whether the weights with that digest are there and intact."""
     try:
         return digest_file(folder, f"{FOLDER}/{digest}.pt") == digest
     except OSError:

@@ -1,4 +1,4 @@
-"""`scaling.find_transfer`: what `scaling transfer` prints, as values."""
+"""`scaling.find_transfer`: the answer of `scaling transfer` in Python."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 def find_transfer(
     *folders: str | os.PathLike[str], draws: int = 1000, level: float = 0.9, seed: int = 0
 ) -> tuple[Transfer, ...]:
-    """What pre-training saves: each sweep that starts from trained weights against from scratch.
+    """Compare each sweep that starts from trained weights with the one from scratch.
 
     Args:
-        folders: Results folders, one of them from scratch; of one alone, all of its file.
-        draws: Of seed noise, for intervals.
-        level: Of intervals.
-        seed: Seeds the draws.
+        folders: Results folders, one of them from scratch. A single folder stands for all folders
+            of its sweep file.
+        draws: Number of draws of seed noise, for intervals.
+        level: Level of the intervals.
+        seed: Seed of the draws.
 
     Returns:
-        One for each sweep that starts from other runs: effective data transferred, its law, the
-        sign of the difference of losses, and the losses at equal compute.
+        One comparison per sweep that starts from other runs: effective data transferred, its law,
+        the sign of the difference of losses, and the losses at equal compute.
 
     Raises:
-        UsageError: They are not arms of one comparison.
-        NoFitError: They share no cells.
+        UsageError: The folders are not arms of one comparison.
+        NoFitError: The folders share no cells.
     """
     return judge_folders([Path(one) for one in folders], draws=draws, level=level, seed=seed)

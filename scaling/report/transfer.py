@@ -1,4 +1,4 @@
-"""The section of transfer: what each start from trained weights saves: words, figure and rows."""
+"""The page's section "Transfer": sentences, figure and tables for each start."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from scaling.fitting.transfer.effective import TransferCell
     from scaling.fitting.transfer.judging import Transfer
 
-_DATA_LABEL = "target text $D_F$ [tokens]"
+_DATA_LABEL = "target text D_F [tokens]"
 _PAD = 0.08
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferSection:
-    """What the page shows of one arm."""
+    """The content of the section for one arm."""
 
     name: str
     verdict: str
@@ -55,7 +55,7 @@ class TransferSection:
 
 
 def show_transfer(every: Sequence[Transfer], scale: LossScale) -> list[TransferSection]:
-    """Each arm of a comparison, against that from scratch."""
+    """Describe each fine-tuned arm against the arm from scratch."""
     return [
         TransferSection(
             name=one.names[1],
@@ -75,18 +75,18 @@ def _picture_transfer(found: Transfer, scale: LossScale, key: str) -> Picture:
     return compose_picture(
         key,
         [partial(draw_losses, found, scale), partial(draw_worth, found)],
-        alt=f"Loss against target text, from scratch and from {found.names[1]}, and how many times "
-        f"its text pre-training is worth. {say_verdict(found)}",
-        caption="Left: held-out loss against the target text that there is, by N; dashed from "
-        "scratch, solid from the trained weights. Right: the text that from scratch would take for "
-        "the same loss, over that which there was, (D_F + D_T)/D_F, with "
-        f"{100.0 * found.level:g} % intervals; triangles are bounds, below 1 pre-training hurts.",
+        alt=f"Loss against target text, from scratch and from {found.names[1]}, and the text that "
+        f"from scratch would need as a multiple of it. {say_verdict(found)}",
+        caption="Left: held-out loss against the amount of target text D_F, by N; dashed: from "
+        "scratch, solid: from trained weights. Right: the text needed from scratch for the same "
+        "loss, as a multiple (D_F + D_T)/D_F of the text available, with "
+        f"{100.0 * found.level:g} % intervals. Triangles are bounds; below 1, pre-training hurts.",
         height=380,
     )
 
 
 def draw_losses(found: Transfer, scale: LossScale, ax: Axes) -> None:
-    """Loss of both arms against D_F: a colour for each N."""
+    """Draw the loss of both arms against D_F, one colour per N."""
     _set_data(found, ax, letters=6)
     ends, values = [], []
     for params, color, cells in _list_rows(found):
@@ -108,7 +108,7 @@ def draw_losses(found: Transfer, scale: LossScale, ax: Axes) -> None:
 
 
 def draw_worth(found: Transfer, ax: Axes) -> None:
-    """(D_F + D_T)/D_F against D_F, with its interval."""
+    """Draw (D_F + D_T)/D_F against D_F with intervals; the line joins cells without a bound."""
     worth = [one.effective / one.data for one in found.cells]
     low, high = span_of(np.array([*worth, 1.0]), margin=0.12)
     _set_data(found, ax, letters=6)
@@ -118,12 +118,13 @@ def draw_worth(found: Transfer, ax: Axes) -> None:
     for params, color, cells in _list_rows(found):
         x = np.array([one.data for one in cells])
         y = np.array([one.effective / one.data for one in cells])
-        ax.plot(x, y, color=color, linewidth=1.2, zorder=2)
+        known = [not one.censored for one in cells]  # a line through bounds would show no trend
+        ax.plot(x[known], y[known], color=color, linewidth=1.2, zorder=2)
         for one, at in zip(cells, y.tolist(), strict=True):
             _draw_cell(one, at, color, (low, high), ax)
         valued = [at for at, one in enumerate(cells) if not one.censored] or [len(cells) - 1]
         ends.append((float(x[valued[-1]]), float(y[valued[-1]]), format_count(params)))
-    ax.set_ylabel("text worth / text there")
+    ax.set_ylabel("text needed from scratch / D_F")
     label_ends(ax, ends)
 
 
@@ -140,7 +141,7 @@ def _draw_cell(
 
 
 def _list_rows(found: Transfer) -> list[tuple[float, str, list[TransferCell]]]:
-    """(N, colour, cells), ascending."""
+    """List (N, colour, cells), ascending in N."""
     every = sorted({one.params for one in found.cells})
     return [
         (params, choose_color(at / max(1, len(every) - 1)),

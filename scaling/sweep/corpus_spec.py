@@ -78,8 +78,8 @@ class CorpusSpec(SpecModel):
     )
     shuffled: bool = Field(
         False,
-        description="sources of text: tokens in random order, on either side of the split; they "
-        "are as frequent as before, and nothing else is left to learn",
+        description="sources of text: put the tokens of each side of the split in random order; "
+        "that keeps their frequencies and removes everything else",
     )
     max_epochs: Positive = Field(
         4.0,
@@ -141,15 +141,16 @@ class CorpusSpec(SpecModel):
         "list, each skew has groups of its own",
     )
     states: Annotated[Count, Field(ge=2, le=64)] | None = Field(
-        None, description="`markov_chains`: of each chain; its square is at most model.seq_len"
+        None,
+        description="`markov_chains`: states of each chain; their square is at most model.seq_len",
     )
     chains: AllChains = Field(
         (0,),
-        description="`markov_chains`: how many chains are trained on; 0: each sequence has its "
-        "own; a list makes one sweep of each",
+        description="`markov_chains`: number of training chains; 0 gives each sequence its own; a "
+        "list makes one sweep of each",
     )
     letters: Annotated[Count, Field(ge=2, le=2**12)] | None = Field(
-        None, description="`letter_maps`: of each map; at most half of model.seq_len"
+        None, description="`letter_maps`: letters of each map; at most half of model.seq_len"
     )
 
     @property

@@ -66,6 +66,10 @@ class Grid(SpecModel):
         """Yield the rungs nearest to the sizes asked for, each with its D."""
         raise NotImplementedError
 
+    def limits_text(self) -> bool:
+        """Return whether a run of the grid may see only part of the training text."""
+        return False
+
 
 class IsoflopGrid(Grid):
     """For each budget, `sizes` rungs of the ladder within ×`span` of the expected optimum."""
@@ -231,6 +235,10 @@ class EpochGrid(Grid):
             for unique, tokens in self._list_texts():
                 yield Wish(shape=shape, tokens=tokens, budget=None, unique_tokens=unique)
 
+    def limits_text(self) -> bool:
+        """See Grid."""
+        return True
+
     def _list_texts(self) -> Iterator[tuple[int, float]]:
         """(U, D) that every size is asked for."""
         few, most = min(self.epochs), self.max_tokens or LARGEST_BUDGET
@@ -241,10 +249,13 @@ class EpochGrid(Grid):
 
 
 class CellSpec(SpecModel):
-    """One (N, D)."""
+    """One (N, D), or one (N, U, D)."""
 
     params: Params = Field(description="desired N [matmul parameters]")
     tokens: Positive = Field(description="D [tokens]")
+    unique_tokens: Count | None = Field(
+        None, description="U: tokens of the training text that the run may see; all if not given"
+    )
 
 
 class CellGrid(Grid):
@@ -253,7 +264,7 @@ class CellGrid(Grid):
     heading = "grid: {cells: [{params, tokens}, ...]}"
 
     cells: Annotated[tuple[CellSpec, ...], Field(strict=False, min_length=1)] = Field(
-        description="each {params, tokens}"
+        description="each {params, tokens}, or {params, tokens, unique_tokens}"
     )
 
     @classmethod
@@ -272,7 +283,16 @@ class CellGrid(Grid):
     def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
         """See Grid."""
         for cell in self.cells:
-            yield Wish(shape=find_rung(ladder, cell.params), tokens=cell.tokens, budget=None)
+            yield Wish(
+                shape=find_rung(ladder, cell.params),
+                tokens=cell.tokens,
+                budget=None,
+                unique_tokens=cell.unique_tokens,
+            )
+
+    def limits_text(self) -> bool:
+        """See Grid."""
+        return any(cell.unique_tokens is not None for cell in self.cells)
 
 
 # In the order of docs/sweep-file.md; if several match, the last one wins.

@@ -1,8 +1,8 @@
-"""Runs that others start from: which finished run is whose parent.
+"""Choose the finished run that another run starts from, its parent.
 
-A parent is the same model as its child: family, vocabulary, context and rung of the ladder. Of
-several the one on the most tokens is taken; of those, one of the child's seed, then the lowest
-loss.
+A parent has the same model as its child: family, vocabulary, context and rung of the ladder. Among
+several, the run on the most tokens is chosen; among these, one with the child's seed; among these,
+the one with the lowest loss.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Parent:
     """A finished run that kept its weights.
 
     Attributes:
-        run: What was trained.
-        weights: SHA-256 of the file of its weights.
-        loss: Held-out, on its own text [nats/token].
-        flops: C of its training, and of all that it was started from in turn [FLOPs].
+        run: The run.
+        weights: SHA-256 of its weights file.
+        loss: Held-out loss on its own text [nats/token].
+        flops: C of its training and of all its ancestors [FLOPs].
     """
 
     run: RunSpec
@@ -34,7 +34,7 @@ class Parent:
 
 
 def choose_parent(parents: Iterable[Parent], shape: ModelShape, seed: int) -> Parent | None:
-    """The parent of a run of that shape and seed; None if there is none."""
+    """Choose the parent of a run of that shape and seed; None if there is none."""
     return max(
         (one for one in parents if one.run.shape == shape),
         key=lambda one: (one.run.tokens, one.run.seed == seed, -one.loss, one.run.run_id),
@@ -43,12 +43,12 @@ def choose_parent(parents: Iterable[Parent], shape: ModelShape, seed: int) -> Pa
 
 
 def name_models(parents: Iterable[Parent]) -> str:
-    """The models that there are parents of, for a message."""
+    """Name the models of the parents, for a message."""
     shapes = sorted({one.run.shape for one in parents}, key=count_matmul_params)
     return name_some([name_model(one) for one in shapes]) if shapes else "none"
 
 
 def name_model(shape: ModelShape) -> str:
-    """N, width, depth and context of a model."""
+    """Name a model by N, width, depth and context."""
     params = format_count(count_matmul_params(shape))
     return f"{params} ({shape.d_model}×{shape.n_layers}, context {shape.seq_len})"

@@ -127,7 +127,7 @@ def plan_forecast(
 
 
 def _refuse_orphans(wishes: Sequence[Wish], spec: SweepSpec, facts: CorpusFacts) -> None:
-    """Raise SpecError where models that are to start from a run have none to start from."""
+    """Raise SpecError if a model has no run to start from."""
     if spec.initialise.source is None:
         return
     shapes = dict.fromkeys(wish.shape for wish in wishes)
@@ -172,7 +172,7 @@ def _find_obstacle(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
 
 
 def _find_little_text(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
-    """Why a cell cannot have the text that it asks for."""
+    """Say why a cell cannot have the text it asks for; empty if it can."""
     unique, seq_len = wish.unique_tokens or 0, wish.shape.seq_len
     if unique > facts.train_tokens:
         return (
@@ -180,9 +180,9 @@ def _find_little_text(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
             f"{format_count(facts.train_tokens)} of the corpus; add text, or ask for less"
         )
     if wish.tokens > unique and SOURCES[spec.corpus.source].once:
-        return f"no token of source {spec.corpus.source} is seen twice; ask for one epoch at most"
+        return f"source {spec.corpus.source} never repeats a token; ask for one epoch at most"
     if unique <= 2 * seq_len:
-        return f"{unique} unique tokens are no two sequences of {seq_len}; ask for more"
+        return f"{unique} unique tokens are fewer than two sequences of {seq_len}; ask for more"
     return ""
 
 
@@ -314,4 +314,10 @@ def list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[Wish]:
     yield from spec.grid.list_wishes(ladder)
     for cell in spec.extra_cells:
         shape = find_rung(ladder, cell.params)
-        yield Wish(shape=shape, tokens=cell.tokens, budget=None, extra=True)
+        yield Wish(
+            shape=shape,
+            tokens=cell.tokens,
+            budget=None,
+            unique_tokens=cell.unique_tokens,
+            extra=True,
+        )

@@ -110,12 +110,10 @@ def has_sequences(options: Mapping[str, Option], ground: Ground) -> str:
 
 
 def few_chains(options: Mapping[str, Option], ground: Ground) -> str:
-    """A corpus of as many chains as are stated."""
+    """Demand a corpus with a stated number of training chains."""
     if ground.chains:
         return ""
-    return (
-        "it needs chains that are trained on again and again. Set corpus.chains, or leave it out."
-    )
+    return "it needs a fixed set of training chains. Set corpus.chains, or leave it out."
 
 
 def text(options: Mapping[str, Option], ground: Ground) -> str:

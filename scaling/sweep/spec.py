@@ -29,7 +29,7 @@ from scaling.sweep.fields import (
     read_count,
     refuse_doubles,
 )
-from scaling.sweep.grids import AnyGrid, CellSpec, EpochGrid
+from scaling.sweep.grids import AnyGrid, CellSpec
 from scaling.sweep.probe_spec import Asked
 from scaling.sweep.probes import EARLY_STOP
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
@@ -164,8 +164,8 @@ class SweepSpec(SpecModel):
     initialise: StartSpec = StartSpec()
     starts: dict[Name, StartSpec] = Field(
         {},
-        description="several starts by name, each {keys of `initialise`}, or {} for from scratch; "
-        "one sweep of each, and a comparison",
+        description="several starts by name, each with the keys of `initialise`, or {} for from "
+        "scratch; makes one sweep per start, and compares them",
         json_schema_extra={"additionalProperties": False},
     )
     schedule: ScheduleSpec = ScheduleSpec()
@@ -368,9 +368,14 @@ def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Pr
             ("starts",) if spec.starts else ("initialise",),
         ),
         (
-            isinstance(spec.grid, EpochGrid),
-            "only the built-in trainer limits the text that runs see. Say tokens.",
+            spec.grid.limits_text(),
+            "only the built-in trainer limits the text that runs see. Set tokens instead.",
             ("grid",),
+        ),
+        (
+            any(cell.unique_tokens is not None for cell in spec.extra_cells),
+            "only the built-in trainer limits the text that runs see. Remove unique_tokens.",
+            ("extra_cells",),
         ),
         (
             trainer.models and spec.model.layers,
@@ -386,13 +391,13 @@ def _list_axis_problems(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, ...]]
     where."""
     if spec.starts:
         if len(spec.starts) == 1:
-            yield "one start is nothing to compare. Write it as initialise.", ("starts",)
+            yield "a single start has nothing to compare with. Write it as initialise.", ("starts",)
         if spec.initialise.source is not None:
-            yield "starts and initialise are two. Remove one.", ("initialise",)
+            yield "starts and initialise exclude each other. Remove one.", ("initialise",)
         several = max(len(spec.corpus.tokenizer), len(spec.corpus.chains)) > 1
         if spec.families or spec.recipes or several:
             yield (
-                "starts are compared alone. Name one family, tokenizer and text, and no recipes.",
+                "only the starts may differ. Name one family, tokenizer and text, and no recipes.",
                 ("starts",),
             )
     if spec.families:

@@ -1,4 +1,4 @@
-"""The keys initialise and starts of a sweep file: the weights that runs start from."""
+"""The keys initialise and starts of a sweep file: where runs start from."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ RunPrefix = Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
 
 
 class StartSpec(SpecModel):
-    """From which finished runs the runs of a sweep start; from none, they start as drawn."""
+    """The finished runs that a sweep starts from; without `from`, it starts from scratch."""
 
-    model_config = ConfigDict(serialize_by_alias=True)  # `from` is a word of Python
+    model_config = ConfigDict(serialize_by_alias=True)  # `from` is a Python keyword
 
     source: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         alias="from",
-        description="a results folder, relative to where results/ lies; of the runs with the same "
-        "model, the one on the most tokens",
+        description="a results folder, relative to the folder of results/; each run starts from "
+        "the run with its model that was trained on the most tokens",
     )
-    run: RunPrefix | None = Field(None, description="one run of that folder, by how its id begins")
+    run: RunPrefix | None = Field(
+        None, description="start from this run of that folder: its id, or the beginning of it"
+    )
 
     @model_validator(mode="after")
     def _run_of_a_folder(self) -> Self:
         if self.run is not None and self.source is None:
             raise PydanticCustomError(
                 "initialise",
-                "run {run} of which folder? Say from.",
+                "run {run} of which folder? Set initialise.from.",
                 {"run": self.run, "at": ("run",)},
             )
         return self

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A grid point before it is known whether it can be trained; `unique_tokens` limits the text
-    that it may see (None: all of it)."""
+    """A grid point, which may turn out to be impossible to train. `unique_tokens` limits the text
+    that its run may see; None means all of it."""
 
     shape: ModelShape
     tokens: float

@@ -1,4 +1,4 @@
-"""Few-shot learning as text for a terminal."""
+"""The answer of `scaling few-shot`, as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CELLS_SHOWN = 12
 
 
 def format_few_shot(found: FewShot) -> str:
-    """Each folder, then the boundary of several."""
+    """Format each results folder, then the boundary if there are several."""
     parts = [_format_sweep(one, brief=len(found.sweeps) > 1) for one in found.sweeps]
     if found.boundary is not None:
         lines = [
@@ -36,7 +36,7 @@ def format_few_shot(found: FewShot) -> str:
 
 
 def _format_sweep(sweep: ShotSweep, *, brief: bool) -> str:
-    source = f"{sweep.chains} chains" if sweep.chains else "a new source for each sequence"
+    source = f"{sweep.chains} chains" if sweep.chains else "a new source per sequence"
     lines = [f"{sweep.name}: {source}. {say_phase(sweep.cells)}"]
     if brief:
         return lines[0]
@@ -44,13 +44,13 @@ def _format_sweep(sweep: ShotSweep, *, brief: bool) -> str:
         lines.append(f"  {say_success(sweep.phase.success)}")
         lines.append(f"  {say_seeds(sweep.phase.success)}")
         if onset := say_onsets(sweep.phase.onsets):
-            lines.append(f"  most seeds infer from: {onset}")
+            lines.append(f"  most seeds infer from {onset} on")
     if any(one.exponent is not None for one in sweep.cells):
-        lines.append("  loss beyond knowing the source after k examples: e + a · (1 + k/k₀)^−c")
+        lines.append("  excess over the known source after k examples: e + a · (1 + k/k₀)^−c")
         rows = list_cells(sweep.cells)
         shown = rows[-_CELLS_SHOWN:]
         lines += [f"    {line}" for line in align_columns([CELL_COLUMNS, *shown])]
         if len(rows) > len(shown):
-            lines.append(f"    {len(rows) - len(shown)} smaller: --json")
+            lines.append(f"    {len(rows) - len(shown)} smaller ones: use --json")
         lines += [f"  {say_trend(one)}" for one in sweep.trends]
     return "\n".join(lines)

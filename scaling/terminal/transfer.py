@@ -1,4 +1,4 @@
-"""Transfer as text for a terminal."""
+"""The answer of `scaling transfer`, as text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def format_transfer(found: Transfer) -> str:
-    """The verdict, every cell, the law, the sign, and equal compute."""
+    """Format the verdict, the cells, the law, the sign changes and the losses at equal compute."""
     noise = "unknown" if found.noise is None else f"{100.0 * found.noise:.2g} % of the loss"
     scratch, tuned = found.names
     lines = [

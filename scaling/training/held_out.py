@@ -1,10 +1,9 @@
-"""The held-out loss of a run on the way: before its first step, and after a half, a quarter, … of
-its steps.
+"""The held-out loss during training: before the first step, after 1/2, 1/4, … of the steps, and at
+the end.
 
-    held_out.json      {"unit": "nats/token", "steps": […], "tokens": […], "loss": […]}, to the end
+    held_out.json      {"unit": "nats/token", "steps": […], "tokens": […], "loss": […]}
 
-Steps between halves would cost as much again and move a minimum little: around it the loss is flat
-in ln D.
+More points would cost more and barely move the minimum, around which the loss is flat in ln D.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ HELD_OUT_FILE = "held_out.json"
 
 
 class HeldOutCurve:
-    """When the held-out loss of a run is due, and what it was.
+    """When to measure a run's held-out loss, and the losses measured.
 
     Args:
         steps: Steps of the run.
         halvings: As in `Execution`.
 
     Attributes:
-        losses: Loss after so many steps [nats/token].
+        losses: Loss by number of steps taken [nats/token].
     """
 
     def __init__(self, steps: int, halvings: int) -> None:
@@ -34,11 +33,11 @@ class HeldOutCurve:
         self.losses: dict[int, float] = {}
 
     def is_due(self, step: int) -> bool:
-        """Whether it is to be measured after so many steps, and was not."""
+        """Return whether the loss after `step` steps is wanted and not yet measured."""
         return step in self._due and step not in self.losses
 
     def write(self, attempt: Path, *, tokens_per_step: int) -> None:
-        """Leave the curve in the folder of the attempt."""
+        """Write the curve into the attempt's folder."""
         steps = sorted(self.losses)
         curve = {
             "unit": "nats/token",

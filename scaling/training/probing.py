@@ -20,6 +20,7 @@ from scaling.data.batches import BatchOrder
 from scaling.data.shards import Shards, open_tokenizer
 from scaling.data.tokenizers import Tokenizer
 from scaling.ledger.commit import Ledger
+from scaling.ledger.parents import find_weights
 from scaling.ledger.results import RunResult
 from scaling.sweep.execution import Execution
 from scaling.sweep.probe_demands import Option
@@ -27,7 +28,7 @@ from scaling.training.device import claim_device
 from scaling.training.engines import build_engine
 from scaling.training.engines.protocol import Engine
 from scaling.training.trainer import open_corpus
-from scaling.training.weights import read_weights
+from scaling.training.weights import load_weights, read_weights
 from scaling.units import FloatArray, IntArray
 
 
@@ -74,6 +75,17 @@ class TrainedRun:
     def model(self) -> nn.Module:
         """The trained model, on its device."""
         return self._engine.model
+
+    def read_start(self) -> dict[str, Any] | None:
+        """The weights that the run started from, by name and on the CPU; None if they were drawn.
+
+        Raises:
+            IntegrityError: The results folder does not hold them, or they have changed.
+        """
+        if self.run.parent is None:
+            return None
+        path = find_weights(self._ledger.folder, self.run.parent)
+        return load_weights(path.parent, path.name, self.run.parent)
 
     def measure_losses(self, tokens: IntArray) -> FloatArray:
         """Loss of every predicted token [nats], shape (b, t), for ids of shape (b, t + 1)."""

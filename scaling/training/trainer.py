@@ -213,7 +213,7 @@ class _Training:
         )
 
     def restore(self, state: dict[str, Any] | None, parent: Path | None) -> None:
-        """Continue from a state, or start, from the weights in the file `parent` if given."""
+        """Continue from `state`, or start from the weights in file `parent`, or from scratch."""
         if state is None and self.run.parent is not None:
             assert parent is not None, self.run.run_id
             weights = load_weights(parent.parent, parent.name, self.run.parent)

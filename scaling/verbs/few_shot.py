@@ -1,4 +1,4 @@
-"""The verb that asks what scale makes of few examples."""
+"""The verb few-shot: what examples in the context are worth."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def few_shot(results: tuple[Path, ...], as_json: bool) -> int:
     scaling few-shot results/few-shot
     scaling few-shot results/few-shot-diversity-chains-* --json
 
-    What examples in the context are worth, by N and D, and from which size on models learn from
-    them as the best predictor does. Of several folders, one for each number of chains that were
-    trained on: how many it takes before a model infers instead of remembering. Exit code 4: nothing
-    can be fitted.
+    What examples in the context are worth, by N and D, and the size from which models learn from
+    them like the best predictor. With several folders, one per number of training chains: how many
+    chains it takes before a model infers instead of remembering. Exit code 4: nothing can be
+    fitted.
     """
     from scaling.errors import NoFitError
     from scaling.fitting.few_shot.judged import FewShot
@@ -41,7 +41,7 @@ def few_shot(results: tuple[Path, ...], as_json: bool) -> int:
             click.echo(dump_json(FewShot(reason=str(error)).to_contract()))
         raise
     click.echo(dump_json(found.to_contract()) if as_json else format_few_shot(found))
-    damaged = [say_damage(one) for one in folders]  # each is named
+    damaged = [say_damage(one) for one in folders]  # prints every damaged result
     if any(damaged):
         return DAMAGED
     return 0 if found.fitted else NO_USABLE_FIT

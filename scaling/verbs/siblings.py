@@ -76,9 +76,9 @@ def transfer(results: tuple[Path, ...], level: float, seed: int, as_json: bool) 
     scaling transfer results/transfer-novels
     scaling transfer results/from-scratch results/fine-tuned --json
 
-    How much target text pre-training saves, by N and by the text that there is: effective data
-    transferred, its law, whether it turns into harm, and the losses at equal total compute. Of one
-    folder the others are those of its sweep file. Exit code 4: no cells to compare.
+    How much target text pre-training saves, by N and by the amount of target text: effective data
+    transferred, its law, where help turns into harm, and the losses at equal total compute. Given
+    one folder, the others of its sweep file are added. Exit code 4: no cells to compare.
     """
     from scaling.errors import NoFitError
     from scaling.fitting.transfer.judging import write_contract

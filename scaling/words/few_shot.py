@@ -1,4 +1,4 @@
-"""Few-shot learning in words and rows: for the terminal and the page."""
+"""Sentences and table rows about few-shot learning, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -16,39 +16,38 @@ CELL_COLUMNS = ("N", "D", "runs", "infer", "excess", "e", "a", "c", "interval", 
 
 
 def say_phase(cells: tuple[ShotCell, ...]) -> str:
-    """Which runs learn from examples as the best predictor does, in a sentence."""
+    """Say how many runs learn from examples, that is, are nearest to the best predictor."""
     infer, every = sum(one.inferring for one in cells), sum(one.runs for one in cells)
     remember = sum(one.remembering for one in cells)
-    rest = f"; {remember} remember the sources of their training instead" if remember else ""
+    rest = f"; {remember} remember their training sources instead" if remember else ""
     if not infer:
-        return f"None of {every} runs learns from examples as the best predictor does{rest}."
+        return f"None of {every} runs learns from examples like the best predictor{rest}."
     whole = [one for one in cells if one.inferring == one.runs]
-    said = f"{infer} of {every} runs learn from examples: nearest to the best predictor"
+    said = f"{infer} of {every} runs learn from examples: they are nearest to the best predictor"
     if whole and infer < every:
         first = min(whole, key=lambda one: (one.params, one.tokens))
         said += (
-            f"; the smallest model all of whose seeds do has N = {format_count(first.params)}, at "
+            f"; the smallest model with all seeds doing so has N = {format_count(first.params)}, "
             f"D = {format_count(first.tokens)}"
         )
     return f"{said}{rest}."
 
 
 def say_largest(cells: tuple[ShotCell, ...]) -> str:
-    """What examples are worth to the largest model on the most tokens; empty where it has no
-    law."""
+    """Give the law in examples of the largest model on the most tokens; empty if it has none."""
     one = max(cells, key=lambda cell: (cell.params, cell.tokens))
     if one.exponent is None:
         return ""
     return (
-        f"Of the largest (N = {format_count(one.params)}) the loss beyond knowing the source falls "
-        f"with k examples to {_write(one.floor)} nats/token, as (1 + k/k₀)^−c with "
-        f"c = {_write(one.exponent)}; of the best predictor to 0 with c = "
+        f"For the largest model (N = {format_count(one.params)}), the excess loss over a predictor "
+        f"that knows the source falls to {_write(one.floor)} nats/token as (1 + k/k₀)^−c in k "
+        f"examples, with c = {_write(one.exponent)}; for the best predictor it falls to 0 with c = "
         f"{_write(one.bound_exponent)}."
     )
 
 
 def list_cells(cells: tuple[ShotCell, ...]) -> list[tuple[str, ...]]:
-    """A row for each (N, D)."""
+    """List one row per (N, D)."""
     return [
         (
             format_count(one.params),
@@ -68,7 +67,7 @@ def list_cells(cells: tuple[ShotCell, ...]) -> list[tuple[str, ...]]:
 
 
 def say_trend(trend: Trend) -> str:
-    """How c or ln a moves with N and D, and what became of its forecast."""
+    """Say how c or ln a changes with N and D, and whether its forecasts hold."""
     if trend.reason or not trend.slopes:
         return f"{trend.quantity}: {trend.reason}"
     moves = ", ".join(
@@ -76,18 +75,18 @@ def say_trend(trend: Trend) -> str:
         f"{name}"
         for name, (value, interval) in trend.slopes.items()
     )
-    said = f"{trend.quantity} moves by {moves}, over {trend.runs} runs that infer"
+    said = f"{trend.quantity} changes by {moves}; fitted to {trend.runs} runs that infer"
     if trend.refused:
         return f"{said}; no forecast: {trend.refused}"
     inside = sum(one.inside for one in trend.forecasts)
     return (
-        f"{said}; of the largest N {inside} of {len(trend.forecasts)} forecasts from the smaller "
-        "hold"
+        f"{said}; {inside} of {len(trend.forecasts)} forecasts of the largest N from the smaller "
+        "ones hold"
     )
 
 
 def say_boundary(boundary: Boundary) -> str:
-    """The line between remembering and inferring, or why there is none."""
+    """Give the boundary between remembering and inferring, or the reason there is none."""
     if boundary.exponent is None or boundary.threshold is None or boundary.at_params is None:
         return f"no boundary between remembering and inferring: {boundary.reason}"
     return (
@@ -99,23 +98,23 @@ def say_boundary(boundary: Boundary) -> str:
 
 
 def say_crossings(boundary: Boundary) -> list[str]:
-    """The range of M* at each N."""
+    """List the range of M* at each N."""
     return [
-        f"N = {format_count(one.params)}: "
-        + (f"more than {one.below}" if one.below else "from the fewest on")
-        + (f", at most {one.above}" if one.above else ", beyond the most")
+        f"N = {format_count(one.params)}: M* "
+        + (f"more than {one.below}" if one.below else "without a lower end in the grid")
+        + (f", at most {one.above}" if one.above else ", without an upper end in the grid")
         for one in boundary.crossings
     ]
 
 
 def say_boundary_forecast(boundary: Boundary) -> str:
-    """What became of the forecast of the largest N."""
+    """Say whether the forecast of the largest N holds."""
     one = boundary.forecast
     if one is None:
         return f"the largest N is not forecast: {boundary.refused}"
     hit = "holds" if one.inside else f"misses by a factor of {math.exp(abs(one.error)):.3g}"
     return (
-        f"of N = {format_count(one.crossing.params)} the smaller sizes forecast "
+        f"for N = {format_count(one.crossing.params)} the smaller sizes forecast M* = "
         f"{_count(one.threshold)} ({format_interval(one.interval, _count)}): it {hit}"
     )
 

@@ -1,4 +1,4 @@
-"""Transfer in words and rows: for the page and the terminal."""
+"""Sentences and table rows about transfer, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _LETTERS = {"k": "k", "alpha": "α", "beta": "β"}
 
 
 def say_verdict(found: Transfer) -> str:
-    """What pre-training does here, in a sentence with its clearest cell."""
+    """Return the verdict as a sentence that names the clearest cell."""
     _, name = found.names
     if found.verdict == "unclear":
         return (
-            f"{name}: whether pre-training helps is not known, because no cell has two seeds to "
-            "tell it from noise."
+            f"{name}: no verdict. No cell has two seeds, so an effect cannot be told from seed "
+            "noise."
         )
     if found.verdict == "none":
-        return f"{name}: pre-training saves no target text that seed noise would show."
+        return f"{name}: pre-training has no effect beyond seed noise."
     helps = [one for one in found.cells if one.sign < 0]
     hurts = [one for one in found.cells if one.sign > 0]
     said = []
@@ -40,26 +40,26 @@ def say_verdict(found: Transfer) -> str:
         best = max(helps, key=lambda one: one.effective / one.data)
         said.append(
             f"pre-training saves target text in {len(helps)} of {len(found.cells)} cells, most at "
-            f"{_name_cell(best)}, where it is worth {say_transferred(best)} more tokens"
+            f"{_name_cell(best)}, where it replaces {say_transferred(best)} tokens"
         )
     if hurts:
         worst = max(hurts, key=lambda one: one.difference or 0.0)
         lead = "it" if helps else "pre-training"
         said.append(
-            f"{lead} hurts in {len(hurts)}, most at {_name_cell(worst)}: "
+            f"{lead} hurts in {len(hurts)} cells, most at {_name_cell(worst)}: "
             f"{worst.difference or 0.0:+.3f} nats/token"
         )
     return f"{name}: {'; '.join(said)}."
 
 
 def say_transferred(cell: TransferCell) -> str:
-    """D_T, or the bound of it."""
+    """Format D_T, or its bound."""
     sign = {"above": "more than ", "below": "less than "}.get(cell.censored, "")
     return f"{sign}{_count(cell.transferred)}"
 
 
 def list_cells(found: Transfer) -> list[tuple[str, ...]]:
-    """A row for each (N, D_F)."""
+    """List one row per (N, D_F)."""
     return [
         (
             format_count(one.params),
@@ -75,7 +75,7 @@ def list_cells(found: Transfer) -> list[tuple[str, ...]]:
 
 
 def list_compute(found: Transfer) -> list[tuple[str, ...]]:
-    """A row for each (N, D_F), at equal total compute."""
+    """List one row per (N, D_F), with the losses at equal total compute."""
     return [
         (
             format_count(one.params),
@@ -90,22 +90,23 @@ def list_compute(found: Transfer) -> list[tuple[str, ...]]:
 
 
 def say_compute(found: Transfer) -> str:
-    """How often fine-tuning wins at equal total compute."""
+    """Say how often fine-tuning has the lower loss at equal total compute."""
     rows = found.compute
     same = _count_wins([(one.loss, one.same_text) for one in rows])
     any_text = _count_wins([(one.loss, one.any_text) for one in rows])
     said = (
         "at equal total compute, the parent's included, fine-tuning has the lower loss in "
-        f"{same} with as much target text, and in {any_text} with any amount of it"
+        f"{same} cells against runs on the same target text, and in {any_text} against runs on "
+        "any amount of it"
     )
     beyond = sum(one.beyond for one in rows)
     if beyond:
-        said += f" (* in {beyond} no run from scratch had so much compute)"
+        said += f" (* in {beyond}, no run from scratch spent that much compute)"
     return said
 
 
 def say_law(found: Transfer) -> str:
-    """D_T as a power law, with the published exponents beside, or why there is none."""
+    """Give the power law of D_T next to the published one, or the reason there is none."""
     from scaling.fitting.transfer.law import PUBLISHED  # here: it imports scipy
 
     law = found.law
@@ -116,13 +117,15 @@ def say_law(found: Transfer) -> str:
         ends = format_interval(law.intervals[name], lambda x: f"{x:.3g}")
         told.append(f"{_LETTERS[name]} {value:.3g} ({ends}; published {PUBLISHED[name]:.3g})")
     censored = law.above + law.below
-    return f"D_T = k·D_F^α·N^β: {', '.join(told)}, of {law.cells} cells and {censored} censored" + (
-        f"; {law.left_out} without a positive value or bound are left out" if law.left_out else ""
+    return f"D_T = k·D_F^α·N^β: {', '.join(told)}; {law.cells} cells, {censored} censored" + (
+        f"; {law.left_out} left out, with neither a positive value nor a bound"
+        if law.left_out
+        else ""
     )
 
 
 def say_change(change: SignChange) -> str:
-    """Whether pre-training turns from help to harm at one N."""
+    """Say where pre-training turns from help to harm at one N, or that it does not."""
     lead = f"N = {format_count(change.params)}: "
     if change.at is not None:
         ends = format_interval(change.interval, format_count)
@@ -132,11 +135,11 @@ def say_change(change: SignChange) -> str:
         for what, sizes in (("helps", change.helps), ("hurts", change.hurts))
         if sizes
     ]
-    return f"{lead}no sign change within the range; {', '.join(sides) or 'nothing is sure'}"
+    return f"{lead}no sign change in the range; {', '.join(sides) or 'no cell has a sure sign'}"
 
 
 def say_plane(found: Transfer) -> str:
-    """How the difference of losses grows; empty where it was not fitted."""
+    """Describe the plane fitted to the loss differences; empty if none was fitted."""
     plane = found.plane
     if plane is None:
         return ""
@@ -146,34 +149,33 @@ def say_plane(found: Transfer) -> str:
         f"{plane.per_data:+.4f} per e-fold of D_F, {plane.per_params:+.4f} per e-fold of N"
     )
     if plane.chance is not None and plane.chance < 0.01:
-        said += f" (no plane: p = {plane.chance:.1g})"
+        said += f" (the plane does not fit: p = {plane.chance:.1g})"
     return said
 
 
 def list_notes(found: Transfer) -> list[str]:
-    """What to know of the numbers."""
+    """List the caveats."""
     notes = []
     if found.end_rates:
         notes.append(
-            f"the best learning rate of {found.end_rates} cells is an end of those tried: a better "
-            "one may lie beyond"
+            f"in {found.end_rates} cells the best learning rate is the lowest or highest tried: a "
+            "better one may lie beyond"
         )
     if not (found.early_stop or found.several_passes):
         notes.append(
-            "no run stops early: name several epochs, of which the best counts, or evaluate "
-            "loss_best"
+            "no early stopping: list several epochs (the best counts), or add loss_best to evaluate"
         )
     return notes
 
 
 def list_sentences(found: Transfer) -> list[str]:
-    """What follows from the cells, and what to know of them."""
+    """List what follows from the cells, then the caveats."""
     said = [say_law(found), *map(say_change, found.changes), say_plane(found), say_compute(found)]
     return [f"{upper_first(one)}." for one in [*said, *list_notes(found)] if one]
 
 
 def _count_wins(pairs: Sequence[tuple[float, float | None]]) -> str:
-    """Of those that have a second loss, in how many the first is lower."""
+    """Count the pairs whose first loss is lower, among pairs with two losses."""
     told = [(one, other) for one, other in pairs if other is not None]
     return f"{sum(one < other for one, other in told)} of {len(told)}"
 
@@ -184,5 +186,5 @@ def _name_cell(cell: TransferCell) -> str:
 
 def _count(value: float) -> str:
     if not math.isfinite(value):
-        return "all there is" if value > 0 else ABSENT
+        return "no upper end" if value > 0 else ABSENT
     return ("−" if value < 0 else "") + format_count(abs(value))

@@ -1,4 +1,4 @@
-"""From results folders to what they say of few-shot learning."""
+"""Read the few-shot probes of results folders and fit their laws."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PHASE, EXCESS = "few_shot_phase", "few_shot"
 
 
 def judge_few_shot(folders: Sequence[StoredSweep]) -> FewShot:
-    """What folders say: each for itself, and of several the boundary of diversity.
+    """Fit each folder's laws, and the diversity boundary of several folders.
 
     Args:
-        folders: Several differ in corpus.chains alone.
+        folders: The folders; several must differ only in corpus.chains.
 
     Raises:
-        NoFitError: No run has a value of a probe of few-shot learning.
-        UsageError: Several folders are of other corpora or models, or two of as many chains.
+        NoFitError: No run has the value of a few-shot probe.
+        UsageError: The folders differ in more than corpus.chains, or two have the same chains.
     """
     from scaling.fitting.few_shot.boundary import find_boundary
     from scaling.fitting.few_shot.judged import FewShot
@@ -41,7 +41,7 @@ def judge_few_shot(folders: Sequence[StoredSweep]) -> FewShot:
     if not measured:
         raise NoFitError(
             f"{', '.join(str(one.folder) for one in folders)}: no run has a value of {PHASE} or "
-            f"few_shot_regret.\nName them under evaluate in the sweep file and run it again."
+            f"few_shot_regret.\nAdd these probes to evaluate in the sweep file and run it again."
         )
     sweeps = [_judge_sweep(*each) for each in zip(folders, tables, runs, strict=True)]
     boundary = find_boundary(_take_longest(runs)) if len(folders) > 1 else None
@@ -49,7 +49,7 @@ def judge_few_shot(folders: Sequence[StoredSweep]) -> FewShot:
 
 
 def gather_shot_runs(stored: StoredSweep, table: RunTable) -> list[ShotRun]:
-    """The fitted runs of a folder with what was measured of few-shot learning."""
+    """List the fitted runs of a folder with their few-shot measurements."""
     from scaling.fitting.few_shot.runs import ShotRun
 
     results = {name: stored.results.results[name] for name in table.run}
@@ -94,7 +94,7 @@ def _judge_sweep(stored: StoredSweep, table: RunTable, runs: list[ShotRun]) -> S
 
 
 def _take_longest(runs: Sequence[Sequence[ShotRun]]) -> list[ShotRun]:
-    """Of each N the runs on the most tokens."""
+    """Keep the runs on the most tokens at each N."""
     every = [one for some in runs for one in some]
     longest = {n: max(one.tokens for one in every if one.params == n) for n in
                {one.params for one in every}}  # fmt: skip
@@ -110,14 +110,14 @@ def _refuse_strangers(folders: Sequence[StoredSweep]) -> None:
     chains = [one.spec.corpus.chains[0] for one in folders]
     if len(kinds) > 1 or len(set(chains)) < len(chains):
         raise UsageError(
-            f"{', '.join(one.folder.name for one in folders)}: several folders are compared by "
-            "corpus.chains, and differ in nothing else of corpus and model.\nName those of one "
-            "sweep file that lists several numbers of chains, or one folder."
+            f"{', '.join(one.folder.name for one in folders)}: folders are compared by "
+            "corpus.chains and must have the same corpus and model otherwise.\nName the folders of "
+            "one sweep file that lists several numbers of chains, or a single folder."
         )
 
 
 def say_few_shot(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> tuple[str, ...]:
-    """What a page says of few-shot learning; nothing where it was not measured."""
+    """List the page's sentences about few-shot learning; none if it was not measured."""
     from scaling.fitting.few_shot.boundary import find_boundary
     from scaling.fitting.few_shot.shots import describe_shots
     from scaling.words.abilities import upper_first

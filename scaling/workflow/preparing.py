@@ -20,7 +20,7 @@ from scaling.sweep.probe_demands import Ground
 from scaling.sweep.trainer_files import digest_code, digest_files
 from scaling.units.stages import stage
 from scaling.workflow.devices import check_device
-from scaling.workflow.parents import find_parents
+from scaling.workflow.parents import check_starts, find_parents
 from scaling.workflow.stored import list_validations
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def prepare_sweep(
         code = digest_code(digest_files(spec.trainer.files, base))
         corpus = dataclasses.replace(corpus, facts=dataclasses.replace(corpus.facts, code=code))
     with _placing(text, path, ("starts",) if whole.starts else ("initialise",)):
+        check_starts(whole, corpus.facts, root=root)
         parents = find_parents(spec, corpus.facts, root=root)
     corpus = dataclasses.replace(corpus, facts=dataclasses.replace(corpus.facts, parents=parents))
     folder = root / "results" / spec.name

@@ -1,4 +1,4 @@
-"""From results folders to what pre-training saves: arms of one file, or of several."""
+"""Read results folders as arms and compare them: of one sweep file, or of several."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 def judge_folders(
     folders: Sequence[Path], *, draws: int = 1000, level: float = 0.9, seed: int = 0
 ) -> tuple[Transfer, ...]:
-    """What each start from trained weights saves, against from scratch.
+    """Compare each start from trained weights with the start from scratch.
 
     Args:
-        folders: Results folders, one of them from scratch; of one alone, all of its file.
+        folders: Results folders, one of them from scratch. A single folder stands for all folders
+            of its sweep file.
         draws, level, seed: As for `judge_transfer`.
 
     Raises:
-        UsageError: They are not arms of one comparison.
-        NoFitError: They share no cells.
+        UsageError: The folders are not arms of one comparison.
+        NoFitError: The folders share no cells.
     """
     sweeps = [open_results(one) for one in folders]
     if len(sweeps) == 1:
@@ -46,7 +47,7 @@ def judge_folders(
 def judge_sweeps(
     sweeps: Sequence[StoredSweep], *, draws: int = 1000, level: float = 0.9, seed: int = 0
 ) -> tuple[Transfer, ...]:
-    """The same of opened folders; see `judge_folders`."""
+    """Compare opened folders; see `judge_folders`."""
     from scaling.fitting.transfer.judging import judge_transfer
 
     scratch = [one for one in sweeps if one.spec.initialise.source is None]
@@ -55,11 +56,13 @@ def judge_sweeps(
     if len(scratch) != 1 or not tuned:
         raise UsageError(
             f"{names}: {len(scratch)} start from scratch and {len(tuned)} from other runs. Name "
-            "one sweep from scratch, and one or more that start from other runs."
+            "one sweep from scratch and at least one that starts from other runs."
         )
     texts = {one.facts.digest for one in sweeps}
     if len(texts) > 1:
-        raise UsageError(f"{names}: they are of {len(texts)} corpora, whose losses do not compare.")
+        raise UsageError(
+            f"{names}: they have {len(texts)} corpora, so their losses cannot be compared."
+        )
     early = all(_has_early_stop(one) for one in sweeps)
     first = read_arm(scratch[0], early_stop=early)
     return tuple(
@@ -69,7 +72,7 @@ def judge_sweeps(
 
 
 def judge_siblings(siblings: Sequence[StoredSweep]) -> tuple[Transfer, ...]:
-    """What a page shows of starts that one file compares; nothing while too little is there."""
+    """Compare the starts of one sweep file for its page; nothing if that is not possible yet."""
     if len(siblings) < 2 or not siblings[0].whole.starts:
         return ()
     try:
@@ -79,11 +82,11 @@ def judge_siblings(siblings: Sequence[StoredSweep]) -> tuple[Transfer, ...]:
 
 
 def read_arm(stored: StoredSweep, *, early_stop: bool) -> Arm:
-    """The finished runs of a sweep's plan, at every learning rate.
+    """Read the finished runs of a sweep's plan, at every learning rate.
 
     Args:
         stored: The sweep.
-        early_stop: Whether the lowest loss on the way counts; every run must have it.
+        early_stop: Use the lowest loss during training, which every run must have.
 
     Raises:
         TableError: No run is finished.
@@ -123,7 +126,7 @@ def _has_early_stop(stored: StoredSweep) -> bool:
 
 
 def _read_best(stored: StoredSweep, results: Sequence[RunResult]) -> dict[str, float]:
-    """The lowest loss on the way, of the runs that have it."""
+    """Read the lowest loss during training of the runs that recorded it."""
     values = read_probes(stored.ledger, {one.run.run_id: one for one in results}).values
     return {
         run_id: value.value

@@ -1,4 +1,4 @@
-"""Sequences of sources of their own: exact predictors, new sources held out, a window for each."""
+"""Sequences with their own sources: exact predictors, held-out sources, one window each."""
 
 import itertools
 import math
@@ -48,8 +48,8 @@ def draw(source, count=200, seed=0, trained=False):
 
 
 def test_the_bayes_predictor_is_the_posterior_mean_over_chains() -> None:
-    """Against the ratio of marginal likelihoods of whole sequences, which are products over rows
-    of Dirichlet-multinomial ones."""
+    """Oracle: the ratio of marginal likelihoods of whole sequences, each a product over rows of
+    Dirichlet-multinomial likelihoods."""
     tokens, _, judged = draw(MarkovChains(states=3, length=12), 5)
 
     def weigh(sequence) -> float:
@@ -70,7 +70,7 @@ def test_the_bayes_predictor_is_the_posterior_mean_over_chains() -> None:
 
 
 def test_the_simple_predictor_is_the_posterior_mean_over_frequencies() -> None:
-    """Against an integral over frequencies by importance sampling from the prior."""
+    """Oracle: an integral over frequencies, by importance sampling from the prior."""
     tokens, _, judged = draw(MarkovChains(states=3, length=9), 3)
     shares = dirichlet.rvs(np.ones(3), size=400_000, random_state=0)
     for row, sequence in enumerate(tokens):
@@ -80,7 +80,7 @@ def test_the_simple_predictor_is_the_posterior_mean_over_frequencies() -> None:
         np.testing.assert_allclose(judged.predictors[SIMPLE][row, 7], said, atol=0.015)
 
 
-def test_the_predictor_of_few_chains_is_their_posterior_mean() -> None:
+def test_the_trained_predictor_is_the_posterior_mean_over_its_chains() -> None:
     trained = draw_chains(np.random.default_rng(1), 4, 3)
     tokens, _, judged = draw(MarkovChains(states=3, length=12, trained=trained), 6)
     for row, sequence in enumerate(tokens.tolist()):
@@ -91,7 +91,7 @@ def test_the_predictor_of_few_chains_is_their_posterior_mean() -> None:
             weight = weight * trained[:, sequence[at - 1], sequence[at]]
 
 
-def test_the_bayes_predictor_of_maps_counts_the_maps_that_are_left() -> None:
+def test_the_bayes_predictor_of_maps_counts_the_remaining_maps() -> None:
     source = LetterMaps(letters=4, length=15)
     tokens, maps, judged = draw(source, 20)
     every = np.array(list(itertools.permutations(range(4))))
@@ -135,7 +135,7 @@ def test_walks_follow_their_chains_from_a_uniform_start() -> None:
     np.testing.assert_allclose(pairs / pairs.sum(axis=1, keepdims=True), chain[0], atol=0.02)
 
 
-def test_divergences_are_those_of_the_definition_and_zeros_cost_nothing() -> None:
+def test_divergences_follow_the_definition_and_zeros_cost_nothing() -> None:
     p, q = np.array([0.5, 0.5, 0.0]), np.array([0.25, 0.75, 0.0])
     with np.errstate(divide="ignore"):
         found = measure_divergence(p, np.log(q))
@@ -145,7 +145,7 @@ def test_divergences_are_those_of_the_definition_and_zeros_cost_nothing() -> Non
 # --- the corpus ------------------------------------------------------------------------------
 
 
-def test_held_out_sequences_and_those_of_probes_are_of_new_chains(tmp_path) -> None:
+def test_held_out_and_probe_sequences_have_new_chains(tmp_path) -> None:
     shards = open_shards(prepare(tmp_path, f"{MARKOV}, chains: 2", 64).folder)
     source = open_sequences(shards.name)
     train, held_out = (
@@ -154,12 +154,12 @@ def test_held_out_sequences_and_those_of_probes_are_of_new_chains(tmp_path) -> N
     )
 
     def explain(tokens):
-        """ln p by the likeliest of the two chains, per token."""
+        """Return ln p per token under the likelier of the two chains."""
         logs = np.log(source.trained)
         return logs[:, tokens[:, :-1], tokens[:, 1:]].sum(axis=2).max(axis=0) / 64
 
     def bound(tokens):
-        """The same by a bigram table made from the sequence itself, which no chain can pass."""
+        """Return ln p per token under the sequence's own bigram table, which no chain exceeds."""
         counts = np.zeros((len(tokens), 3, 3))
         for at in range(64):
             np.add.at(counts, (np.arange(len(tokens)), tokens[:, at], tokens[:, at + 1]), 1)
@@ -176,7 +176,7 @@ def test_held_out_sequences_and_those_of_probes_are_of_new_chains(tmp_path) -> N
 
 
 @pytest.mark.parametrize("corpus", [MARKOV, MAPS])
-def test_a_window_is_a_sequence_and_each_is_seen_once(tmp_path, corpus) -> None:
+def test_each_window_is_one_sequence_seen_once(tmp_path, corpus) -> None:
     shards = open_shards(prepare(tmp_path, corpus).folder)
     rows = np.asarray(shards.train).reshape(-1, 17)
     order = BatchOrder(shards, seq_len=16, batch_sequences=10, seed=1)
@@ -189,7 +189,7 @@ def test_a_window_is_a_sequence_and_each_is_seen_once(tmp_path, corpus) -> None:
     assert (documents == np.arange(len(starts))).all()
 
 
-def test_the_floor_is_the_loss_of_the_bayes_predictor_on_held_out_windows(tmp_path) -> None:
+def test_the_floor_is_the_bayes_predictors_held_out_loss(tmp_path) -> None:
     for corpus in (MARKOV, MAPS):
         shards = open_shards(prepare(tmp_path, corpus).folder)
         source = open_sequences(shards.name)
@@ -202,7 +202,7 @@ def test_the_floor_is_the_loss_of_the_bayes_predictor_on_held_out_windows(tmp_pa
         assert shards.facts.bayes_loss == pytest.approx((loss + guessed) / 16, rel=1e-12)
 
 
-def test_the_same_seed_gives_the_same_corpus_and_each_setting_another(tmp_path) -> None:
+def test_a_seed_fixes_the_corpus_and_each_setting_changes_it(tmp_path) -> None:
     digests = [
         prepare(tmp_path / str(at), f"{MARKOV}{more}").facts.digest
         for at, more in enumerate(("", "", ", seed: 1", ", chains: 8", ", chains: 9"))
@@ -211,14 +211,14 @@ def test_the_same_seed_gives_the_same_corpus_and_each_setting_another(tmp_path) 
     assert len(set(digests)) == 4
 
 
-def test_more_training_chains_are_the_fewer_ones_and_others() -> None:
+def test_more_training_chains_include_the_fewer_ones() -> None:
     few, many = (
         markov_chains.open_chains(["markov_chains", 1, 5, 20000, 16, 3, count]) for count in (4, 9)
     )
     np.testing.assert_array_equal(few.trained, many.trained[:4])
 
 
-def test_numbers_of_chains_make_a_sweep_of_each() -> None:
+def test_each_number_of_chains_makes_a_sweep() -> None:
     spec = parse(f"{MARKOV}, chains: [4, 0]")
     assert [(one.name, one.corpus.chains) for one in list_siblings(spec)] == [
         ("a-chains-4", (4,)), ("a-chains-0", (0,)),
@@ -237,7 +237,7 @@ def test_numbers_of_chains_make_a_sweep_of_each() -> None:
          "corpus.letters to 8 or fewer"),
     ],
 )  # fmt: skip
-def test_what_a_context_cannot_show_is_refused(tmp_path, corpus, sentence) -> None:
+def test_a_source_too_large_for_the_context_is_refused(tmp_path, corpus, sentence) -> None:
     with pytest.raises(CorpusError) as caught:
         prepare(tmp_path, corpus)
     assert sentence in str(caught.value)
@@ -256,18 +256,18 @@ def test_what_a_context_cannot_show_is_refused(tmp_path, corpus, sentence) -> No
         ("source: letter_maps, tokens: 20e3, letters: 4, chains: 2", "takes no chains. Remove it"),
     ],
 )
-def test_wrong_keys_are_named_with_what_they_may_be(corpus, sentence) -> None:
+def test_wrong_keys_are_named_with_valid_values(corpus, sentence) -> None:
     with pytest.raises(SpecError) as caught:
         parse(corpus)
     assert sentence in str(caught.value)
 
 
-def test_another_corpus_has_no_such_sequences() -> None:
+def test_other_corpora_have_no_sequences_with_sources() -> None:
     with pytest.raises(UsageError):
         open_sequences("pairs ['pairs', 1]")
 
 
-def test_sequences_of_another_length_than_the_context_are_our_own_mistake() -> None:
+def test_a_sequence_length_other_than_the_context_fails_an_assertion() -> None:
     shards = SimpleNamespace(train=np.zeros(100), sequence=10)
     with pytest.raises(AssertionError):
         BatchOrder(shards, seq_len=8, batch_sequences=1, seed=0)

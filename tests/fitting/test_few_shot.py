@@ -1,4 +1,4 @@
-"""Claims about few-shot learning: a law in examples, how it moves, the boundary of diversity."""
+"""Few-shot fits: the law in examples, its trends over N and D, the diversity boundary."""
 
 import json
 import math
@@ -42,23 +42,23 @@ BOUND = ShotLaw(0.0, 0.4, 0.95, START)
 
 
 @pytest.mark.parametrize("law", [(0.02, 0.8, 0.7), (0.1, 2.0, 1.3), (0.0, 0.5, 0.6)])
-def test_a_curve_that_follows_the_law_gives_its_coefficients(law) -> None:
+def test_an_exact_curve_gives_back_its_coefficients(law) -> None:
     found = fit_shots(make_curve(*law), BOUND)
     assert found is not None
     # c is found to 1e-9, or where the sum of squares is flat in double precision: 1e-8.
     assert (found.floor, found.scale, found.exponent) == pytest.approx(law, rel=1e-6, abs=1e-6)
 
 
-def test_the_law_of_the_best_predictor_gives_k0_too() -> None:
+def test_the_best_predictors_law_gives_k0() -> None:
     found = fit_bound(make_curve(0.0, 0.4, 0.95))
     assert found is not None
     # The simplex stops at 1e-14 of the sum of squares, which is flat to the root of that.
     assert (found.scale, found.exponent, found.start) == pytest.approx((0.4, 0.95, START), rel=1e-4)
 
 
-def test_the_exact_predictor_of_chains_tends_to_one_example_of_each_transition() -> None:
-    """s(s−1) / 2k of a chain with s states, to first order: Dirichlet posterior means lose
-    (s−1) / 2n in a row that was seen n times."""
+def test_the_best_predictor_of_chains_has_exponent_one() -> None:
+    """To first order its regret is s(s−1) / 2k for s states: a Dirichlet posterior mean loses
+    (s−1) / 2n in a row seen n times."""
     tokens, sources = (source := MarkovChains(states=4, length=513)).draw(
         np.random.default_rng(0), 400, trained=False
     )
@@ -73,7 +73,7 @@ def test_the_exact_predictor_of_chains_tends_to_one_example_of_each_transition()
     )
 
 
-def test_a_curve_that_hardly_falls_has_no_law() -> None:
+def test_a_flat_curve_has_no_law() -> None:
     flat = make_curve(e=1.0, a=0.2)  # a model that takes nothing from examples
     assert fit_shots(flat, BOUND) is None
     assert fit_bound(flat) is None
@@ -84,8 +84,8 @@ def test_a_curve_that_hardly_falls_has_no_law() -> None:
 
 
 def make_trend(last=0.0, *, phase=0.9):
-    """c = .6 + .05 ln(N/1e3) + .02 ln(D/1e6), with seeds that differ by .01; `last`: added to the
-    largest N."""
+    """Runs with c = .6 + .05 ln(N/1e3) + .02 ln(D/1e6) and seed noise .01; `last` is added to c at
+    the largest N."""
     rng = np.random.default_rng(0)
     runs = []
     for n in SIZES:
@@ -97,7 +97,7 @@ def make_trend(last=0.0, *, phase=0.9):
     return runs
 
 
-def test_exponents_move_as_they_were_made_to_and_the_largest_size_is_forecast() -> None:
+def test_trends_are_recovered_and_the_largest_size_forecast() -> None:
     cells, (trend, scale) = describe_shots(make_trend())
     assert len(cells) == 10
     assert all(one.fitted == one.inferring == 3 for one in cells)
@@ -110,20 +110,20 @@ def test_exponents_move_as_they_were_made_to_and_the_largest_size_is_forecast() 
     assert scale.slopes["N"][0] == pytest.approx(0.0, abs=0.02)  # a is the same everywhere
 
 
-def test_a_largest_size_that_breaks_the_trend_is_outside() -> None:
+def test_a_break_of_the_trend_falls_outside_the_forecast() -> None:
     _, (trend, _) = describe_shots(make_trend(last=0.3))
     assert [one.inside for one in trend.forecasts] == [False, False]
 
 
-def test_runs_that_do_not_infer_give_no_trend_and_say_so() -> None:
+def test_runs_that_do_not_infer_give_no_trend() -> None:
     cells, (trend, _) = describe_shots(make_trend(phase=0.1))
     assert all(one.inferring == 0 for one in cells)
-    assert "0 sizes and 0 D have runs that infer" in trend.reason
+    assert "0 N and 0 D have runs that infer" in trend.reason
     assert trend.slopes == {}
     assert trend.forecasts == ()
 
 
-def test_three_sizes_have_a_trend_and_no_forecast() -> None:
+def test_three_sizes_give_a_trend_but_no_forecast() -> None:
     runs = [one for one in make_trend() if one.params <= 16e3]
     _, (trend, _) = describe_shots(runs)
     assert "N" in trend.slopes
@@ -134,7 +134,7 @@ def test_three_sizes_have_a_trend_and_no_forecast() -> None:
 
 
 def draw_runs(rng, *, b=0.5, at=64.0, slope=3.0, seeds=5, sizes=SIZES, chains=CHAINS):
-    """Runs that infer with the probability of the law, M*(16e3) = at, and remember otherwise."""
+    """Draw runs that infer with the law's probability, M*(16e3) = at, and remember otherwise."""
     runs = []
     for n in sizes:
         for m in chains:
@@ -158,8 +158,7 @@ def draw_step(b=0.5, at=60.0, **more):
 
 
 def test_intervals_cover_the_boundary() -> None:
-    """Of 30 worlds, 90 % intervals that also hold the grid's gaps: fewer than 22 of a
-    binomial(30, .9) have p = .002. Three sizes, which nothing is forecast from."""
+    """At least 22 of 30 90 % intervals must: P = .002 for fewer under binomial(30, .9)."""
     rng, hits = np.random.default_rng(1), [0, 0]
     for _ in range(30):
         found = find_boundary(draw_runs(rng, sizes=(4e3, 16e3, 64e3)), draws=40)
@@ -169,8 +168,8 @@ def test_intervals_cover_the_boundary() -> None:
     assert min(hits) >= 22
 
 
-def test_where_all_seeds_agree_the_interval_is_that_of_the_lines_between() -> None:
-    """Ranges of M* are known to a factor of 4; every line through all of them is possible."""
+def test_if_all_seeds_agree_the_grid_gaps_set_the_interval() -> None:
+    """Each range of M* spans a factor of 4, and every line through all ranges is possible."""
     found = find_boundary(draw_step())
     ranges = [(one.below, one.above) for one in found.crossings]
     assert ranges == [(4, 16), (16, 64), (16, 64), (64, 256), (64, 256)]
@@ -184,12 +183,12 @@ def test_where_all_seeds_agree_the_interval_is_that_of_the_lines_between() -> No
     assert found.threshold_interval.low <= 60.0 <= found.threshold_interval.high
 
 
-def test_a_boundary_that_does_not_move_has_zero_in_its_interval() -> None:
+def test_a_constant_boundary_has_zero_in_its_interval() -> None:
     found = find_boundary(draw_step(b=0.0))
     assert found.interval.low <= 0.0 <= found.interval.high
 
 
-def test_sizes_beyond_the_grid_are_open_on_their_side() -> None:
+def test_ranges_beyond_the_grid_are_open() -> None:
     found = find_boundary(draw_step(b=2.0))
     ends = [(one.below, one.above) for one in found.crossings]
     assert ends[0] == (None, 4)
@@ -197,7 +196,7 @@ def test_sizes_beyond_the_grid_are_open_on_their_side() -> None:
     assert found.interval.low <= 2.0 <= found.interval.high
 
 
-def test_the_largest_size_is_forecast_from_the_smaller_ones_and_scored() -> None:
+def test_the_largest_size_is_forecast_and_scored() -> None:
     forecast = find_boundary(draw_step()).forecast
     assert forecast.inside
     moved = [one for one in draw_step() if one.params < SIZES[-1]]
@@ -212,13 +211,19 @@ def test_the_largest_size_is_forecast_from_the_smaller_ones_and_scored() -> None
     [
         ([make_told(n, m, infers=True) for n in SIZES for m in CHAINS], "no run remembers"),
         ([make_told(n, m, infers=False) for n in SIZES for m in CHAINS], "no run infers"),
-        (draw_step(sizes=SIZES[:2]), "2 sizes on 5 numbers of chains; 3 and 2 are needed"),
-        ([make_told(n, m, infers=m < 60) for n in SIZES for m in CHAINS], "not become likelier"),
-        ([make_run(n, chains=m, phase=0.2) for n in SIZES for m in CHAINS], "at 0 sizes on 0"),
-        ([make_told(n, 0, infers=True) for n in SIZES], "at 0 sizes on 0"),  # each its own
+        (draw_step(sizes=SIZES[:2]), "2 model sizes and 5 numbers of chains; 3 and 2 are needed"),
+        (
+            [make_told(n, m, infers=m < 60) for n in SIZES for m in CHAINS],
+            "do not infer more often",
+        ),
+        (
+            [make_run(n, chains=m, phase=0.2) for n in SIZES for m in CHAINS],
+            "at 0 model sizes and 0",
+        ),
+        ([make_told(n, 0, infers=True) for n in SIZES], "at 0 model sizes and 0"),  # each its own
     ],
 )
-def test_no_boundary_is_said_with_the_reason(runs, sentence) -> None:
+def test_a_missing_boundary_has_a_reason(runs, sentence) -> None:
     found = find_boundary(runs, draws=20)
     assert found.exponent is None
     assert sentence in found.reason
@@ -226,7 +231,7 @@ def test_no_boundary_is_said_with_the_reason(runs, sentence) -> None:
     assert found.refused
 
 
-def test_a_run_that_neither_infers_nor_remembers_is_left_out_and_counted() -> None:
+def test_runs_that_do_neither_are_left_out_and_counted() -> None:
     stray = ShotRun(params=SIZES[0], tokens=1e6, chains=4, phase=0.0, excess=0.5, seen=0.5)
     assert not stray.infers
     assert not stray.remembers
@@ -236,10 +241,10 @@ def test_a_run_that_neither_infers_nor_remembers_is_left_out_and_counted() -> No
     assert with_it.cells[0].neither == 1
 
 
-# --- what is said ------------------------------------------------------------------------------
+# --- JSON and text ------------------------------------------------------------------------------
 
 
-def test_the_contract_is_json_and_the_text_names_every_part() -> None:
+def test_json_and_text_name_every_part() -> None:
     cells, trends = describe_shots(make_trend())
     sweep = ShotSweep(name="a", chains=0, cells=cells, trends=trends, phase=None)
     found = FewShot(sweeps=(sweep,), boundary=find_boundary(draw_step(b=2.0)))
@@ -249,10 +254,10 @@ def test_the_contract_is_json_and_the_text_names_every_part() -> None:
     assert said["boundary"]["crossings"][0] == {"params": 1e3, "below": None, "above": 4}
     text = format_few_shot(found)
     assert "30 of 30 runs learn from examples" in text
-    assert "c moves by +0.0" in text
-    assert "of the largest N 2 of 2 forecasts from the smaller hold" in text
+    assert "c changes by +0.0" in text
+    assert "2 of 2 forecasts of the largest N from the smaller ones hold" in text
     assert "M* ∝ N^" in text
-    assert "from the fewest on, at most 4" in text
-    assert "more than 1024, beyond the most" in text
+    assert "M* without a lower end in the grid, at most 4" in text
+    assert "more than 1024, without an upper end in the grid" in text
     assert found.fitted
     assert not FewShot(reason="nothing").fitted

@@ -1,4 +1,4 @@
-"""Claims about effective data transferred, its law, its sign and its control, on simulated arms."""
+"""Effective data transferred, its law, its sign and its control, on simulated arms."""
 
 import dataclasses
 import math
@@ -21,12 +21,12 @@ def judge(worth, *, seed=0, **how):
     return judge_transfer(scratch, tuned, draws=300, seed=seed)
 
 
-def test_a_curve_is_made_monotone_by_pooling():
+def test_pooling_makes_a_curve_monotone():
     pooled = make_falling(np.array([3.0, 1.0, 2.0, 0.0]), np.array([1.0, 1.0, 3.0, 1.0]))
     assert pooled.tolist() == [3.0, 1.75, 1.75, 0.0]
 
 
-def test_the_text_that_a_loss_is_worth_is_found_again():
+def test_the_curve_inverts_to_the_amount_of_text():
     x = np.log(DATA)
     (curve,) = draw_curves(x, np.log(scratch_loss(1e5, np.array([DATA]))), np.ones(5))
     for at in np.linspace(x[0], x[-1], 17)[1:-1]:
@@ -37,10 +37,10 @@ def test_the_text_that_a_loss_is_worth_is_found_again():
     assert curve.find_data(math.log(scratch_loss(1e5, 1e4))) == -math.inf
 
 
-def test_without_noise_each_cell_has_the_text_that_pre_training_is_worth():
+def test_without_noise_d_t_is_exact():
     found = judge(law, noise=0.0, seeds=1)
     assert found.noise is None
-    assert found.verdict == "unclear"  # one seed says nothing of noise
+    assert found.verdict == "unclear"  # one seed gives no estimate of the noise
     measured = [one for one in found.cells if not one.censored]
     assert measured
     for one in measured:
@@ -52,7 +52,7 @@ def test_without_noise_each_cell_has_the_text_that_pre_training_is_worth():
 
 
 def test_the_law_is_recovered_within_its_intervals():
-    """90 % intervals: of 10 worlds at least 7 hold each value (P < .02 if 90 % were true)."""
+    """At least 7 of 10 90 % intervals hold each value (P < .02 for fewer)."""
     held = {"k": 0, "alpha": 0, "beta": 0}
     truth = {"k": K, "alpha": ALPHA, "beta": BETA}
     values = {name: [] for name in truth}
@@ -70,8 +70,8 @@ def test_the_law_is_recovered_within_its_intervals():
     assert np.median(values["beta"]) == pytest.approx(BETA, abs=0.05)
 
 
-def test_censored_cells_are_bounds_and_leaving_them_out_would_be_biased():
-    """Cells above the corpus are those of large D_T: without them α and β come out too small."""
+def test_censored_cells_keep_the_law_unbiased():
+    """The censored cells are the ones with large D_T: without them α and β come out too small."""
     found = judge(law, noise=0.0005, seed=3)
     assert {one.censored for one in found.cells} == {"", "above"}
     from scaling.fitting.transfer.law import fit_transfer_law
@@ -83,8 +83,8 @@ def test_censored_cells_are_bounds_and_leaving_them_out_would_be_biased():
     assert abs(whole.values["beta"] - BETA) < 0.1
 
 
-def test_cells_below_the_least_text_are_bounds_on_the_other_side():
-    """From scratch begins at more text than a small cell has, and than it is worth."""
+def test_cells_below_the_least_text_are_censored_from_below():
+    """The arm from scratch starts at more text than the small cells' D_E."""
     scratch = make_arm("scratch", nothing, seed=1, data=DATA[2:], noise=0.0005)
     tuned = make_arm("tuned", lambda n, d: 20.0 * d**0.3 * n**0.4, seed=2, noise=0.0005)
     found = judge_transfer(scratch, tuned)
@@ -99,30 +99,30 @@ def test_cells_below_the_least_text_are_bounds_on_the_other_side():
         assert ends.low <= value <= ends.high
 
 
-def test_shuffled_text_saves_nothing():
-    """The control: an arm that is worth no text is called anything else in at most one world of
-    ten at level .9; of 10 worlds at most 3 (P < .02)."""
+def test_arms_with_equal_losses_give_the_verdict_none():
+    """The control of the analysis: at level .9 another verdict comes in at most one world of ten,
+    so in at most 3 of 10 worlds (P < .02 for more)."""
     told = sum(judge(nothing, seed=seed).verdict != "none" for seed in range(WORLDS))
     assert told <= 3
     found = judge(nothing, seed=0)
     inside = sum(one.transferred_interval.low <= 0.0 <= one.transferred_interval.high
                  for one in found.cells)  # fmt: skip
-    assert inside >= 14  # of 20 at 90 %
+    assert inside >= 14  # of 20 intervals at 90 %
     assert found.law.reason
 
 
-def test_pre_training_that_turns_into_harm_is_said_with_where():
-    """Worth 3e5 tokens less D_F/3: helps below 9e5, hurts above."""
+def test_a_sign_change_is_located():
+    """D_T = 3e5 − D_F/3 helps below 9e5 and hurts above."""
     found = judge(lambda n, d: 3e5 - d / 3.0, noise=0.001)
     assert found.verdict == "both"
     for change in found.changes:
         assert change.at == pytest.approx(9e5, rel=0.2)
-        # Noise is in the interval; a cubic between points ×3 apart misses some percent beside it.
+        # The interval holds noise; a cubic between points ×3 apart adds an error of some percent.
         assert 0.9 * change.interval.low <= 9e5 <= 1.1 * change.interval.high
     assert found.plane.per_data > 0.0
 
 
-def test_no_sign_change_is_said_where_there_is_none():
+def test_without_a_sign_change_none_is_reported():
     found = judge(law)
     assert found.verdict == "saves"
     assert all(change.at is None and not change.hurts for change in found.changes)
@@ -136,7 +136,7 @@ def test_negative_differences_are_kept():
     assert found.law.reason
 
 
-def test_the_best_rate_of_each_cell_counts_and_ends_are_named():
+def test_the_best_rate_counts_and_end_rates_are_counted():
     arm = make_arm("scratch", nothing, seeds=2)
     worse = dataclasses.replace(arm, loss=arm.loss * 1.05, learning_rate=arm.learning_rate * 2)
     both = dataclasses.replace(
@@ -152,7 +152,7 @@ def test_the_best_rate_of_each_cell_counts_and_ends_are_named():
 
 
 def test_equal_compute_counts_the_parent():
-    """A parent of N² FLOPs, a thousand times the run's own: from scratch may spend as much."""
+    """With a parent of 1000·N² FLOPs, runs from scratch may spend that much more."""
     scratch = make_arm("scratch", nothing, noise=0.0)
     tuned = make_arm("tuned", law, noise=0.0, earlier=1e3)
     row = judge_transfer(scratch, tuned).compute[0]

@@ -1,4 +1,4 @@
-"""Claims about the keys initialise, starts and grid.unique_tokens, and what they make of a plan."""
+"""The keys initialise, starts and unique_tokens of a sweep file, and the plans they make."""
 
 import dataclasses
 import json
@@ -21,6 +21,7 @@ name: one
 corpus: {source: novels}
 grid: {params: [1e4, 3e4], tokens: [1e6]}
 """
+GRID = "params: [1e4, 3e4], tokens: [1e6]"
 STARTED = PLAIN + "initialise: {from: results/parent}\n"
 
 
@@ -43,8 +44,8 @@ def make_parents(text=PLAIN, **facts):
     )
 
 
-def test_runs_of_older_results_keep_their_ids():
-    """Neither key is in a run that has none of it: every stored run_id is computed again."""
+def test_runs_without_the_new_keys_keep_their_ids():
+    """Every stored run_id of results/reference is computed again."""
     paths = sorted(RESULTS.glob("runs/*/result.json"))
     assert len(paths) > 30
     for path in paths:
@@ -66,7 +67,7 @@ def test_a_parent_changes_the_run_id_and_is_read_back():
     assert RunSpec.from_json(json.loads(json.dumps(started.to_json()))) == started
 
 
-def test_the_parent_on_the_most_tokens_of_the_same_model_is_taken():
+def test_the_parent_with_the_most_tokens_is_chosen():
     run = plan_runs(PLAIN)[0]
     short = make_parent(run, weights="1" * 64, recipe=dataclasses.replace(run.recipe, steps=100))
     first = make_parent(run, weights="2" * 64, loss=1.4)
@@ -80,7 +81,7 @@ def test_the_parent_on_the_most_tokens_of_the_same_model_is_taken():
     assert choose_parent((other,), run.shape, seed=0) is None
 
 
-def test_a_model_without_a_parent_is_named_with_those_that_are_there():
+def test_a_model_without_a_parent_is_named_with_the_models_available():
     parents = make_parents()[:1]
     with pytest.raises(SpecError) as caught:
         plan_runs(STARTED, parents=parents)
@@ -89,7 +90,7 @@ def test_a_model_without_a_parent_is_named_with_those_that_are_there():
     assert "Train that model there, or ask for one of these." in problem
 
 
-def test_trunks_are_shared_by_runs_of_one_parent_alone():
+def test_only_runs_of_one_parent_share_a_trunk():
     text = STARTED.replace("tokens: [1e6]", "tokens: [1e6, 2e6, 4e6]") + "schedule: {trunk: true}\n"
     parents = make_parents()
     runs = plan_runs(text, parents=parents)
@@ -102,7 +103,7 @@ def test_trunks_are_shared_by_runs_of_one_parent_alone():
     assert sum(spent.values()) < sum(run.flops for run in runs)
 
 
-def test_planned_flops_are_those_of_the_run_alone():
+def test_planned_flops_exclude_the_parents():
     plain, started = plan_runs(PLAIN), plan_runs(STARTED, parents=make_parents())
     assert [run.flops for run in started] == [run.flops for run in plain]
 
@@ -129,15 +130,30 @@ def test_a_grid_of_epochs_limits_the_text():
     assert max(run.tokens for run in limited) < 1.1e6
 
 
+def test_a_cell_may_limit_its_text():
+    """As a grid of epochs with the same U and D; other cells see the whole text."""
+    cells = "{params: 1e4, unique_tokens: 1e5, tokens: 4e5}, {params: 1e4, tokens: 4e5}"
+    limited, whole = plan_runs(PLAIN.replace(GRID, f"cells: [{cells}]"))
+    assert (limited.unique_tokens, whole.unique_tokens) == (100_000, None)
+    (same,) = plan_runs(PLAIN.replace(GRID, "params: [1e4], unique_tokens: [1e5], epochs: [4]"))
+    assert limited.run_id == same.run_id
+    extra = "extra_cells: [{params: 1e4, unique_tokens: 1e5, tokens: 8e5}]\n"
+    runs = plan_runs(PLAIN.replace(GRID, "cells: [{params: 1e4, tokens: 4e5}]") + extra)
+    assert sorted(str(run.unique_tokens) for run in runs) == ["100000", "None"]
+
+
 @pytest.mark.parametrize(
     ("grid", "reason"),
     [
         ("unique_tokens: [1e9], epochs: [1]", "1B unique tokens are more than the 10M"),
-        ("unique_tokens: [200], epochs: [5000]", "200 unique tokens are no two sequences of 128"),
+        (
+            "unique_tokens: [200], epochs: [5000]",
+            "200 unique tokens are fewer than two sequences of 128",
+        ),
         ("unique_tokens: [1e4], epochs: [1]", "too few to warm up"),
     ],
 )
-def test_text_that_cannot_be_had_is_refused(grid, reason):
+def test_impossible_amounts_of_text_are_refused(grid, reason):
     with pytest.raises(SpecError, match="no cell of the grid can be trained") as caught:
         plan_runs(PLAIN.replace("tokens: [1e6]", grid))
     assert reason in str(caught.value)
@@ -147,11 +163,11 @@ def test_a_source_seen_once_has_no_second_epoch():
     text = PLAIN.replace("novels", "synthetic, tokens: 1e6").replace(
         "tokens: [1e6]}", "unique_tokens: [1e5], epochs: [2]}"
     )
-    with pytest.raises(SpecError, match="no token of source synthetic is seen twice"):
+    with pytest.raises(SpecError, match="source synthetic never repeats a token"):
         plan_runs(text)
 
 
-def test_named_starts_are_one_sweep_each():
+def test_each_named_start_makes_a_sweep():
     text = PLAIN + "starts: {scratch: {}, english: {from: results/p, run: ab12}}\n"
     one, two = list_siblings(parse(text))
     assert (one.name, one.initialise.source) == ("one-scratch", None)
@@ -165,17 +181,20 @@ def test_named_starts_are_one_sweep_each():
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ("starts: {a: {}}\n", "a.yaml:4:9: starts: one start is nothing to compare"),
-        ("starts: {a: {}, b: {from: x}}\ninitialise: {from: y}\n", "starts and initialise are two"),
-        ("starts: {a: {}, b: {from: x}}\nfamilies: [lstm, rnn]\n", "starts are compared alone"),
-        ("initialise: {run: ab}\n", "run ab of which folder? Say from."),
+        ("starts: {a: {}}\n", "a.yaml:4:9: starts: a single start has nothing to compare with"),
+        (
+            "starts: {a: {}, b: {from: x}}\ninitialise: {from: y}\n",
+            "starts and initialise exclude each other",
+        ),
+        ("starts: {a: {}, b: {from: x}}\nfamilies: [lstm, rnn]\n", "only the starts may differ"),
+        ("initialise: {run: ab}\n", "run ab of which folder? Set initialise.from."),
         ("initialise: {form: x}\n", "initialise.form: unknown key. Did you mean 'from'?"),
         ("initialise: {from: x, run: q}\n", "initialise.run"),
         ("schedule: {trunk: true}\nevaluate: [loss_best]\n", "Remove schedule.trunk, or this"),
         ("evaluate: [{loss_best: {halvings: 0}}]\n", ""),
     ],
 )
-def test_what_makes_no_start_is_refused(more, sentence):
+def test_invalid_starts_are_refused(more, sentence):
     if not sentence:  # said where the corpus is known
         from scaling.sweep.probe_demands import Ground
         from scaling.sweep.probe_spec import check_demands
@@ -189,7 +208,7 @@ def test_what_makes_no_start_is_refused(more, sentence):
     assert sentence in str(caught.value)
 
 
-def test_a_trainer_of_ones_own_starts_from_nothing_here():
+def test_a_custom_trainer_cannot_use_starts_or_limited_text():
     text = """\
 name: own
 trainer: {command: [python, a.py], data: x, vocab_size: 256}
@@ -201,3 +220,12 @@ initialise: {from: results/p}
         parse(text)
     assert "only the built-in trainer starts from other runs" in str(caught.value)
     assert "only the built-in trainer limits the text" in str(caught.value)
+    cells = "cells: [{params: 1e4, unique_tokens: 1e5, tokens: 4e5}]"
+    extra = "extra_cells: [{params: 1e4, unique_tokens: 1e5, tokens: 4e5}]\n"
+    for changed, at in (
+        (text.replace("params: [1e4], unique_tokens: [1e5], epochs: [1]", cells), "grid"),
+        (text.replace("unique_tokens: [1e5], epochs: [1]", "tokens: [4e5]") + extra, "extra_cells"),
+    ):
+        with pytest.raises(SpecError) as caught:
+            parse(changed)
+        assert f": {at}: only the built-in trainer limits the text" in str(caught.value)

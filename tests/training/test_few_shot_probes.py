@@ -1,4 +1,4 @@
-"""Probes of few-shot learning against models that are a predictor exactly, or a mixture of two."""
+"""Few-shot probes on models that equal a predictor, or mix two."""
 
 from types import SimpleNamespace
 
@@ -20,7 +20,7 @@ CORPORA = (NEW, FEW, MAPS)
 
 
 class Predictor(nn.Module):
-    """A predictor as a model; ids that it rules out have e^-700, which float64 holds."""
+    """A predictor as a model; ids it rules out get e^-700, within float64."""
 
     def __init__(self, corpus, name, other=None, weight=0.0) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def make(corpus, name, *more, sequences=64):
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_a_model_that_is_a_predictor_has_no_distance_to_it(corpus) -> None:
+def test_a_model_equal_to_a_predictor_has_no_distance_to_it(corpus) -> None:
     measures = {
         BAYES: few_shot.measure_excess,
         SIMPLE: few_shot.measure_simple,
@@ -62,7 +62,7 @@ def test_a_model_that_is_a_predictor_has_no_distance_to_it(corpus) -> None:
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_the_phase_is_that_of_the_nearest_predictor(corpus) -> None:
+def test_the_phase_names_the_nearest_predictor(corpus) -> None:
     assert few_shot.measure_phase(make(corpus, BAYES)) == (1.0, 0.0)
     assert few_shot.measure_phase(make(corpus, SIMPLE)) == (0.0, 0.0)
     assert few_shot.measure_phase(make(corpus, UNIFORM)) == (0.0, 0.0)
@@ -72,7 +72,7 @@ def test_the_phase_is_that_of_the_nearest_predictor(corpus) -> None:
     assert few_shot.measure_phase(make(corpus, BAYES, UNIFORM, 0.98))[0] < 0.1
 
 
-def test_a_model_that_remembers_is_told_from_one_that_infers() -> None:
+def test_remembering_and_inferring_are_told_apart() -> None:
     remembers, infers = make(FEW, TRAINED), make(FEW, BAYES)
     assert few_shot.measure_phase(remembers)[0] < 0.05
     # Of its own chains it knows more than examples say, of new ones far less.
@@ -81,8 +81,8 @@ def test_a_model_that_remembers_is_told_from_one_that_infers() -> None:
     assert few_shot.measure_seen(infers)[0] == pytest.approx(0.0, abs=1e-12)
 
 
-def test_excess_is_the_loss_beyond_the_best_predictor_on_average() -> None:
-    """Of tokens as they were drawn, which the probe replaces by their expectation."""
+def test_excess_is_the_mean_loss_minus_the_best_predictors() -> None:
+    """On drawn tokens, whose expectation the probe takes exactly."""
     trained = make(NEW, SIMPLE, sequences=4000)
     found, error, _ = few_shot.measure_excess(trained)
     tokens = few_shot._draw_sequences(trained).tokens
@@ -97,7 +97,7 @@ def test_excess_is_the_loss_beyond_the_best_predictor_on_average() -> None:
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_the_best_predictor_has_the_bound_of_the_regret(corpus) -> None:
+def test_the_best_predictor_reaches_the_bound_of_the_regret(corpus) -> None:
     trained = make(corpus, BAYES)
     regret, bound = few_shot.measure_regret(trained), few_shot.measure_regret_bayes(trained)
     assert regret[0] == pytest.approx(bound[0], rel=1e-9)
@@ -107,7 +107,7 @@ def test_the_best_predictor_has_the_bound_of_the_regret(corpus) -> None:
     assert few_shot.measure_regret_bayes(other)[0] == bound[0]  # nothing is asked of the model
 
 
-def test_curves_are_means_over_bins_of_examples_from_the_first_on() -> None:
+def test_curves_average_over_bins_of_examples() -> None:
     examples = np.arange(128)
     each = np.random.default_rng(0).random((50, 128))
     x, y, errors = few_shot.bin_examples(each, examples)

@@ -1,7 +1,8 @@
-"""A run that starts from another's weights, sees part of the text, or is looked at on the way."""
+"""Runs that start from another's weights, see part of the text, or record held-out losses."""
 
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
 
@@ -17,6 +18,7 @@ from scaling.errors import IntegrityError
 from scaling.ledger.results import RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.execution import Execution
+from scaling.training.parametrization import build_model
 from scaling.training.trainer import train_run
 
 corpus = test_trainer.corpus
@@ -49,7 +51,7 @@ def read_weights(attempt):
 
 @pytest.fixture(scope="module")
 def parent(corpus, tmp_path_factory):
-    """(result, file of the weights) of a finished run."""
+    """Result and weights file of a finished run."""
     folder = tmp_path_factory.mktemp("parent")
     measured = train(make_run(corpus, steps=80), corpus, folder / "a", halvings=3)
     digest = hashlib.sha256((folder / "a" / "weights.pt").read_bytes()).hexdigest()
@@ -63,7 +65,7 @@ def start_run(corpus, parent, **how):
 
 
 def test_a_run_starts_at_its_parents_loss(corpus, parent, tmp_path):
-    """Exactly: the same weights, the same windows, the same code."""
+    """Exactly, because weights, windows and code are the same."""
     run = start_run(corpus, parent, steps=40, seed=5)
     measured = train(run, corpus, tmp_path / "a", parent=parent[1], halvings=2)
     held_out = read_held_out(tmp_path / "a")
@@ -72,8 +74,25 @@ def test_a_run_starts_at_its_parents_loss(corpus, parent, tmp_path):
     assert "held_out.json" in measured.files
 
 
+def test_starting_from_its_own_initial_weights_equals_scratch(corpus, tmp_path):
+    """To the last bit, so a start differs from a run from scratch in its weights alone."""
+    run = make_run(corpus, steps=40)
+    scratch = train(run, corpus, tmp_path / "scratch", halvings=2)
+    buffer = io.BytesIO()
+    torch.save(build_model(run).state_dict(), buffer)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    path = tmp_path / f"{digest}.pt"
+    path.write_bytes(buffer.getvalue())
+    same = dataclasses.replace(run, parent=digest)
+    started = train(same, corpus, tmp_path / "started", parent=path, halvings=2)
+    assert started.loss == scratch.loss
+    assert read_held_out(tmp_path / "started") == read_held_out(tmp_path / "scratch")
+    first, second = (read_weights(tmp_path / name) for name in ("scratch", "started"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_its_optimiser_starts_fresh(corpus, parent, tmp_path):
-    """A start is that of the weights alone, whatever moments the parent had."""
+    """It depends only on the weights, not on the parent's moments."""
     run = start_run(corpus, parent, steps=40)
     for name in "ab":
         train(run, corpus, tmp_path / name, parent=parent[1])
@@ -82,7 +101,7 @@ def test_its_optimiser_starts_fresh(corpus, parent, tmp_path):
 
 
 @pytest.mark.parametrize("stop_after", [1, 11, 25])
-def test_a_stopped_start_continues_with_the_same_bits(corpus, parent, tmp_path, stop_after):
+def test_a_stopped_run_continues_with_the_same_bits(corpus, parent, tmp_path, stop_after):
     run = start_run(corpus, parent, steps=40)
     how = {"parent": parent[1], "halvings": 2}
     whole = train(run, corpus, tmp_path / "whole", **how)
@@ -93,7 +112,7 @@ def test_a_stopped_start_continues_with_the_same_bits(corpus, parent, tmp_path, 
     assert read_held_out(tmp_path / "second") == read_held_out(tmp_path / "whole")
 
 
-def test_a_start_from_a_trunk_is_the_start_from_the_parent(corpus, parent, tmp_path):
+def test_a_branch_of_a_trunk_equals_a_whole_run(corpus, parent, tmp_path):
     long, short = (start_run(corpus, parent, steps=steps) for steps in (60, 40))
     trunk = TrunkCache(folder=tmp_path / "trunk", save_at=(28, 48))
     alone = train(short, corpus, tmp_path / "alone", parent=parent[1])
@@ -114,7 +133,7 @@ def test_changed_weights_are_refused(corpus, parent, tmp_path):
         train(run, corpus, tmp_path / "b", parent=tmp_path / "gone.pt")
 
 
-def test_looking_on_the_way_changes_nothing(corpus, tmp_path):
+def test_recording_held_out_losses_changes_nothing(corpus, tmp_path):
     run = make_run(corpus, steps=40)
     blind, seen = (train(run, corpus, tmp_path / n, halvings=h) for n, h in (("a", 0), ("b", 3)))
     assert blind.loss == seen.loss
@@ -127,7 +146,7 @@ def test_looking_on_the_way_changes_nothing(corpus, tmp_path):
     assert list(read_held_out(tmp_path / "b")) == [0, 5, 10, 20, 40]
 
 
-def test_a_run_of_limited_text_reads_nothing_else(corpus, tmp_path):
+def test_a_run_on_limited_text_reads_nothing_else(corpus, tmp_path):
     run = dataclasses.replace(make_run(corpus, steps=60), unique_tokens=5_000)
     measured = train(run, corpus, tmp_path / "a")
     assert measured.unique_tokens == 5_000
@@ -141,7 +160,7 @@ def test_a_run_of_limited_text_reads_nothing_else(corpus, tmp_path):
         assert bytes(window.astype(np.uint8)) in whole or len(set(window)) > 1
 
 
-def test_less_text_is_part_of_more(corpus):
+def test_smaller_amounts_of_text_are_part_of_larger_ones(corpus):
     shards = open_shards(corpus)
     small, large = (take_part(shards, tokens).train for tokens in (3_000, 20_000))
     assert bytes(small) == bytes(large[:3_000])

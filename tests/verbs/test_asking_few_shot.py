@@ -1,4 +1,4 @@
-"""`scaling few-shot` of a small sweep of two numbers of chains, trained by the command line."""
+"""`scaling few-shot` on a small sweep with two numbers of chains."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_siblings(tmp_path_factory.mktemp("pair"), SWEEP)
 
 
-def test_every_probe_of_every_run_has_a_value_and_its_curve(root: Path) -> None:
+def test_every_run_has_every_probe_and_curve(root: Path) -> None:
     for folder in FOLDERS:
         values = list((root / folder).glob("runs/*/probes/*.json"))
         assert len(values) == 5
@@ -38,7 +38,7 @@ def test_every_probe_of_every_run_has_a_value_and_its_curve(root: Path) -> None:
         ]  # fmt: skip
 
 
-def test_a_folder_says_what_it_can_in_words_and_json(root: Path) -> None:
+def test_one_folder_answers_in_text_and_json(root: Path) -> None:
     said = call("few-shot", FOLDERS[0], cwd=root)
     assert said.code in (0, 4)
     assert said.out.startswith("pair-chains-2: 2 chains. ")
@@ -52,7 +52,7 @@ def test_a_folder_says_what_it_can_in_words_and_json(root: Path) -> None:
     assert found["boundary"] is None
 
 
-def test_folders_of_one_file_have_a_boundary_or_the_reason_why_not(root: Path) -> None:
+def test_several_folders_give_a_boundary_or_a_reason(root: Path) -> None:
     found = json.loads(call("few-shot", *FOLDERS, "--json", cwd=root).out)
     assert [one["chains"] for one in found["sweeps"]] == [2, 64]
     assert "3 and 2 are needed" in found["boundary"]["reason"]
@@ -62,12 +62,12 @@ def test_folders_of_one_file_have_a_boundary_or_the_reason_why_not(root: Path) -
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ((FOLDERS[0], FOLDERS[0]), ("compared by corpus.chains", "or one folder")),
+        ((FOLDERS[0], FOLDERS[0]), ("compared by corpus.chains", "or a single folder")),
         (("pair.yaml",), ("pair.yaml",)),
         ((), ("RESULTS",)),
     ],
 )
-def test_bad_questions_exit_2_and_say_why(root: Path, words, parts) -> None:
+def test_bad_questions_exit_2_with_the_reason(root: Path, words, parts) -> None:
     said = call("few-shot", *words, cwd=root)
     assert said.code == 2
     assert all(part in said.errors for part in parts), said.errors
@@ -75,14 +75,14 @@ def test_bad_questions_exit_2_and_say_why(root: Path, words, parts) -> None:
     assert "Traceback" not in said.errors
 
 
-def test_a_folder_without_these_probes_exits_4_with_json() -> None:
+def test_a_folder_without_the_probes_exits_4_with_json() -> None:
     code = Path(__file__).parents[2] / "results" / "code"
     said = call("few-shot", code, "--json")
     assert said.code == 4
     assert "no run has a value of few_shot_phase" in json.loads(said.out)["reason"]
 
 
-def test_a_page_says_it_in_sentences(root: Path) -> None:
+def test_the_page_has_the_sentences(root: Path) -> None:
     from scaling.workflow.few_shot import say_few_shot
     from scaling.workflow.siblings import open_siblings
     from scaling.workflow.stored import open_results

@@ -1,13 +1,13 @@
-"""How diverse training has to be before a model infers instead of remembering, against its size.
+"""How many training sources it takes before a model infers instead of remembering, by N.
 
     P(infers) = 1 / (1 + e^−η),   η = k · (ln M − ln M*(N)),   ln M*(N) = a + b ln N
 
-M sources are trained on again and again. A run that does neither (`runs.ShotRun`) says nothing and
-is left out. Maximum likelihood over seeds; each N also has a range, from the largest M up to which
-fewer than half of the runs infer to the smallest from which at least half do, with an open end
-where the grid does not reach. Intervals hold both what seeds drawn anew within each cell give, and
-every line that passes through all ranges: where seeds of a cell agree, the grid's gaps are all the
-doubt there is. Source: thresholds of task diversity, Raventos et al. 2023, arXiv:2306.15063; the
+The model is trained on M sources. Runs that neither infer nor remember (`runs.ShotRun`) are left
+out. The fit is maximum likelihood over seeds. Each N also has a range of M*: from the largest M up
+to which fewer than half of the runs infer, to the smallest M from which at least half do; an end is
+open where the grid does not reach. Intervals cover both the fits to seeds resampled within cells
+and every line through all ranges: where the seeds of each cell agree, the gaps of the grid are the
+only uncertainty. Source: thresholds of task diversity, Raventos et al. 2023, arXiv:2306.15063; the
 line and its interval are ours.
 """
 
@@ -29,13 +29,13 @@ from scaling.units import FloatArray
 
 LEVEL = 0.9
 DRAWS = 400
-FEWEST_SIZES = 3  # to fit: a line through two sizes says nothing of itself
+FEWEST_SIZES = 3  # for a fit: a line through two sizes cannot misfit
 FEWEST_CHAINS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiversityCell:
-    """Runs of one N on M sources: how many infer, remember, or do neither."""
+    """Counts of runs of one N on M sources that infer, remember, or do neither."""
 
     params: float
     chains: int
@@ -44,7 +44,7 @@ class DiversityCell:
     neither: int
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             "params": self.params,
             "chains": self.chains,
@@ -56,20 +56,20 @@ class DiversityCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crossing:
-    """The range of M* at one N; None: beyond the grid."""
+    """The range of M* at one N; an end is None if it lies beyond the grid."""
 
     params: float
     below: int | None
     above: int | None
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {"params": self.params, "below": self.below, "above": self.above}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundaryForecast:
-    """M* of the largest N from the smaller ones, beside its measured range."""
+    """M* at the largest N: forecast from the smaller sizes, and its measured range."""
 
     crossing: Crossing
     threshold: float
@@ -77,18 +77,18 @@ class BoundaryForecast:
 
     @property
     def inside(self) -> bool:
-        """Whether the interval and the measured range have a part in common."""
+        """Whether the interval and the measured range overlap."""
         below, above = self.crossing.below or 0.0, self.crossing.above or math.inf
         return self.interval.low <= above and below <= self.interval.high
 
     @property
     def error(self) -> float:
-        """ln of the factor from the forecast to the range; 0 within it, negative if too high."""
+        """The log ratio of the range's nearest end to the forecast; 0 inside the range."""
         below, above = self.crossing.below or 0.0, self.crossing.above or math.inf
         return math.log(min(max(self.threshold, below), above) / self.threshold)
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             **self.crossing.to_contract(),
             "threshold": self.threshold,
@@ -100,17 +100,17 @@ class BoundaryForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boundary:
-    """M*(N).
+    """The boundary M*(N).
 
     Attributes:
-        cells: What was measured, ascending in N, then M.
-        crossings: The range of each N.
+        cells: The measured counts, ascending in N, then M.
+        crossings: The range of M* at each N.
         at_params: N₀, the geometric mean of the sizes.
-        threshold, threshold_interval: M*(N₀); None: no line.
-        exponent, interval: b; an end infinite where the grid leaves it open.
-        reason: Why there is no line; empty if there is.
-        forecast: Of the largest N; None where refused.
-        refused: Why.
+        threshold, threshold_interval: M*(N₀) and its interval; None without a line.
+        exponent, interval: b and its interval; an end is infinite where the grid is open.
+        reason: The reason there is no line; empty if there is one.
+        forecast: The forecast at the largest N; None if refused.
+        refused: The reason it was refused.
     """
 
     cells: tuple[DiversityCell, ...]
@@ -125,7 +125,7 @@ class Boundary:
     refused: str
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         ends = self.threshold_interval
         return {
             "cells": [one.to_contract() for one in self.cells],
@@ -144,11 +144,11 @@ class Boundary:
 
 
 def find_boundary(runs: Sequence[ShotRun], *, seed: int = 0, draws: int = DRAWS) -> Boundary:
-    """The boundary of runs on finitely many sources; those of each sequence its own are left out.
+    """Find the boundary. Runs with a new source per sequence are left out.
 
     Args:
-        runs: Of one D for each N.
-        seed, draws: Of the intervals.
+        runs: The runs, with one D per N.
+        seed, draws: Seed and number of the resamples behind the intervals.
     """
     cells = _count_cells([one for one in runs if one.chains])
     crossings = _find_crossings(cells)
@@ -204,7 +204,7 @@ def _find_crossings(cells: Sequence[DiversityCell]) -> list[Crossing]:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """ln M* = height + slope · (ln N − centre), its draws of that shape, and the ranges of M*."""
+    """ln M* = height + slope · (ln N − centre), its resamples, and the ranges of M*."""
 
     centre: float
     height: float
@@ -216,7 +216,7 @@ class _Line:
         return self.height + self.slope * (log_n - self.centre)
 
     def bound(self, log_n: float) -> Interval:
-        """Of M* at a size."""
+        """Return the interval of M* at one size."""
         said = self.draws @ np.array([1.0, log_n - self.centre])
         low, high = self._widen(said, np.array([1.0, log_n - self.centre]), self.place(log_n))
         return Interval(low=_raise(low), high=_raise(high), level=LEVEL)
@@ -226,7 +226,7 @@ class _Line:
         return Interval(low=low, high=high, level=LEVEL)
 
     def _widen(self, drawn: FloatArray, weight: FloatArray, answer: float) -> tuple[float, float]:
-        """The interval of draws, and of every line through all ranges."""
+        """Return the interval that covers the resamples and every line through all ranges."""
         interval = find_interval(drawn, LEVEL, answer=answer)
         low, high = interval.low, interval.high
         rows: list[FloatArray] = []
@@ -256,8 +256,8 @@ def _fit(
     sizes, chains = {one.params for one in told}, {one.chains for one in told}
     if len(sizes) < FEWEST_SIZES or len(chains) < FEWEST_CHAINS:
         return None, (
-            f"runs infer or remember at {len(sizes)} sizes on {len(chains)} numbers of chains; "
-            f"{FEWEST_SIZES} and {FEWEST_CHAINS} are needed"
+            f"runs infer or remember at {len(sizes)} model sizes and {len(chains)} numbers of "
+            f"chains; {FEWEST_SIZES} and {FEWEST_CHAINS} are needed"
         )
     infer, remember = sum(one.infer for one in told), sum(one.remember for one in told)
     if not infer or not remember:
@@ -270,9 +270,9 @@ def _fit(
     centre = float(np.log(sorted(sizes)).mean())
     best = _solve(log_m, log_n - centre, wins, count)
     if best is None:
-        return None, "inferring does not become likelier with more chains"
+        return None, "runs do not infer more often with more chains"
     rng = np.random.default_rng(seed)
-    found: dict[bytes, tuple[float, float] | None] = {}  # seeds that agree are drawn alike
+    found: dict[bytes, tuple[float, float] | None] = {}  # equal resamples have equal fits
     kept = []
     for _ in range(draws):
         drawn = rng.binomial(count.astype(int), wins / count).astype(np.float64)
@@ -282,14 +282,14 @@ def _fit(
         if (one := found[key]) is not None:
             kept.append(one)
     if len(kept) < draws // 2:
-        return None, f"{draws - len(kept)} of {draws} redrawn sets of seeds have no boundary"
+        return None, f"{draws - len(kept)} of {draws} resamples of the seeds have no boundary"
     return _Line(centre, *best, np.array(kept), crossings), ""
 
 
 def _solve(
     log_m: FloatArray, log_n: FloatArray, wins: FloatArray, count: FloatArray
 ) -> tuple[float, float] | None:
-    """(ln M* at the centre, b); None where inferring does not become likelier with M."""
+    """Return (ln M* at the centre, b); None if runs do not infer more often as M grows."""
     middle = float(log_m.mean())
     design = np.stack((np.ones_like(log_m), log_m - middle, log_n), axis=1)
     beta, _ = maximise(design, Trials(wins, count))
@@ -309,7 +309,7 @@ def _forecast_largest(
     *smaller, largest = crossings
     line, reason = _fit([one for one in cells if one.params < largest.params], smaller, seed, draws)
     if line is None:
-        return None, f"of the smaller sizes {reason}"
+        return None, f"among the smaller sizes, {reason}"
     at = math.log(largest.params)
     return BoundaryForecast(
         crossing=largest, threshold=_raise(line.place(at)), interval=line.bound(at)

@@ -1,4 +1,4 @@
-"""Few-shot learning judged: laws in examples, the phase over seeds, the boundary of diversity."""
+"""The answer of `scaling few-shot`: laws in examples, phase over seeds, diversity boundary."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from scaling.fitting.few_shot.shots import ShotCell, Trend
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShotSweep:
-    """What one results folder says.
+    """The few-shot results of one folder.
 
     Attributes:
-        name: Of the sweep.
-        chains: How many sources it was trained on; 0: each sequence had its own.
-        cells: Of each (N, D), ascending.
-        trends: How the law in examples moves.
-        phase: `few_shot_phase` over seeds; None: not measured.
+        name: The sweep's name.
+        chains: Number of training sources; 0 if every sequence had its own.
+        cells: One per (N, D), ascending.
+        trends: How the law's coefficients change with N and D.
+        phase: `few_shot_phase` over seeds; None if it was not measured.
     """
 
     name: str
@@ -31,12 +31,12 @@ class ShotSweep:
 
     @property
     def fitted(self) -> bool:
-        """Whether anything could be fitted."""
+        """Whether anything was fitted."""
         laws = any(one.exponent is not None for one in self.cells)
         return laws or (self.phase is not None and self.phase.fitted)
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             "name": self.name,
             "chains": self.chains,
@@ -48,8 +48,14 @@ class ShotSweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewShot:
-    """What one or several folders say; the boundary is that of folders that differ in the number
-    of chains, None of one folder. `reason`: why they say nothing; else empty."""
+    """The few-shot results of one or several folders.
+
+    Attributes:
+        sweeps: One per folder.
+        boundary: The diversity boundary over folders with different numbers of chains; None for a
+            single folder.
+        reason: The reason there are no results; empty if there are some.
+    """
 
     sweeps: tuple[ShotSweep, ...] = ()
     boundary: Boundary | None = None
@@ -57,12 +63,12 @@ class FewShot:
 
     @property
     def fitted(self) -> bool:
-        """Whether anything could be fitted."""
+        """Whether anything was fitted."""
         line = self.boundary is not None and self.boundary.exponent is not None
         return line or any(one.fitted for one in self.sweeps)
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of `scaling few-shot`."""
+        """Return the JSON of `scaling few-shot`."""
         return {
             "schema_version": SCHEMA_VERSION,
             "reason": self.reason,

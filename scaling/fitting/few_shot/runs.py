@@ -1,4 +1,4 @@
-"""A run as few-shot learning knows it."""
+"""The few-shot measurements of one run."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 from scaling.sweep.probes import ProbeCurve
 
-INFERS = 0.5  # share of new sources on which a model is nearest to the best predictor
+INFERS = 0.5  # least share of new sources on which the model is nearest to the best predictor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShotRun:
-    """One run; what it has no value of is None.
+    """One run; None where it has no value.
 
     Attributes:
         params, tokens: N, D.
-        chains: How many sources it was trained on; 0: each sequence had its own.
-        phase: Share of new sources on which it is nearest to the best predictor.
-        excess, seen: Loss beyond the best predictor's, on new sources and on those that were
-            trained on [nats/token].
-        regret, bound: Loss beyond who knows the source against examples: its own, and of the best
-            predictor.
+        chains: Number of training sources; 0 if every sequence had its own.
+        phase: Share of new sources on which the model is nearest to the best predictor.
+        excess, seen: Excess loss over the best predictor, on new and on training sources
+            [nats/token].
+        regret, bound: Excess loss over a predictor that knows the source, by number of examples:
+            the model's, and the best predictor's.
     """
 
     params: float
@@ -34,13 +34,12 @@ class ShotRun:
 
     @property
     def infers(self) -> bool:
-        """Whether it learns from examples as the best predictor does, more than in any other
-        way."""
+        """Whether the model is nearest to the best predictor on most new sources."""
         return self.phase is not None and self.phase >= INFERS
 
     @property
     def remembers(self) -> bool:
-        """Whether more than half of its excess is gone on the sources that it was trained on."""
+        """Whether more than half of its excess loss vanishes on its training sources."""
         if self.infers or self.excess is None or self.seen is None:
             return False
         return self.seen < 0.5 * self.excess

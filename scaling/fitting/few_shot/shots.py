@@ -1,14 +1,15 @@
-"""What k examples are worth: the loss beyond knowing the source, a power of k, at every N and D.
+"""The value of k examples: a power law in k of the excess loss over the known source.
 
-    regret(k) = e + a · (1 + k/k₀)^−c      of each run, by least squares of relative errors, e ≥ 0
-    c = c_0 + c_N ln N + c_D ln D          and ln a alike, over the runs that infer
+    regret(k) = e + a · (1 + k/k₀)^−c      per run, by least squares of relative errors, e ≥ 0
+    c = c_0 + c_N ln N + c_D ln D          and the same for ln a, over the runs that infer
 
-e is what no number of examples takes away. k₀ is the source's: as many examples as what is known
-without any is worth, from the law of the best predictor (e = 0), which is also the control. Of
-chains with s states that one tends to s(s−1) / 2k, so that its c is about 1; a plain k^−c would
-bend where k is near k₀. Intervals of a cell are Student's over its seeds, those of slopes and
-forecasts of least squares over runs. The largest N is forecast from the smaller ones. Source of the
-form: power laws in shots, Arora et al. 2024, arXiv:2410.16531; k₀ is ours.
+e is the part that no number of examples removes. k₀, the number of examples that the prior
+knowledge is worth, is a property of the source; it comes from the law of the best predictor
+(e = 0), which is also the control. For chains with s states the best predictor's regret tends to
+s(s−1) / 2k, so its c is about 1; a plain k^−c would bend where k is near k₀. A cell's interval is
+Student's over its seeds; those of slopes and forecasts come from least squares over runs. The
+largest N is forecast from the smaller ones. Source of the form: power laws in shots, Arora et al.
+2024, arXiv:2410.16531; k₀ is ours.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from scaling.sweep.probes import ProbeCurve
 from scaling.units import FloatArray
 
 LEVEL = 0.9
-FEWEST_POINTS = 6  # of a curve: twice the coefficients
-FEWEST_SIZES = 3  # that infer, for a slope that a third can contradict
-# Of a curve's first point: one that falls by less has no power of k to speak of.
+FEWEST_POINTS = 6  # per curve: twice the number of coefficients
+FEWEST_SIZES = 3  # sizes that infer; a slope through two cannot misfit
+# Share of a curve's maximum by which it must fall: a flatter one does not determine c.
 LEAST_FALL = 0.5
-_EXPONENTS, _STARTS = (0.02, 20.0), (1e-2, 1e4)  # ends of the search: a c or k₀ there is none
+_EXPONENTS, _STARTS = (0.02, 20.0), (1e-2, 1e4)  # search ranges; a c or k₀ at an end is rejected
 
 
 @dataclass(frozen=True, slots=True)
 class ShotLaw:
-    """e, a [nats/token], c and k₀ of regret(k) = e + a · (1 + k/k₀)^−c."""
+    """Coefficients of regret(k) = e + a · (1 + k/k₀)^−c: e, a [nats/token], c and k₀."""
 
     floor: float
     scale: float
@@ -47,16 +48,16 @@ class ShotLaw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShotCell:
-    """The law of one (N, D): means over its seeds (a geometric), and Student's interval of c.
+    """The law at one (N, D): means over seeds (geometric for a), and Student's interval of c.
 
     Attributes:
-        params, tokens, runs: N, D and seeds.
-        fitted: Runs whose curve falls far enough to have a law.
-        inferring, remembering: Runs that infer, and that remember their training sources instead.
-        excess: Loss beyond the best predictor's [nats/token].
-        floor, scale, exponent: e, a [nats/token] and c; None: no run has a law.
-        interval: Of c; None: of fewer than two.
-        start, bound_exponent: k₀ and c of the best predictor.
+        params, tokens, runs: N, D and the number of seeds.
+        fitted: Runs with a law, whose curve falls far enough.
+        inferring, remembering: Runs that infer, and runs that remember their training sources.
+        excess: Excess loss over the best predictor [nats/token].
+        floor, scale, exponent: e, a [nats/token] and c; None if no run has a law.
+        interval: Interval of c; None with fewer than two runs.
+        start, bound_exponent: The best predictor's k₀ and c.
     """
 
     params: float
@@ -74,7 +75,7 @@ class ShotCell:
     bound_exponent: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -93,7 +94,7 @@ class ShotCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShotForecast:
-    """c or ln a of the largest N at one D: forecast, and measured over its seeds."""
+    """c or ln a at the largest N and one D: the forecast, and the mean over its seeds."""
 
     params: float
     tokens: float
@@ -107,7 +108,7 @@ class ShotForecast:
         return self.interval.low <= self.measured <= self.interval.high
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -121,16 +122,15 @@ class ShotForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """How c or ln a moves with ln N and ln D among runs that infer.
+    """How c or ln a changes with ln N and ln D, among the runs that infer.
 
     Attributes:
         quantity: `c` or `ln a`.
-        slopes: By variable (N, D), with its interval; none where it does not vary or nothing can
-            be said.
-        runs: How many it rests on.
-        reason: Why there are no slopes; empty if there are.
-        forecasts: Of the largest N from the smaller ones.
-        refused: Why there are none.
+        slopes: Slope and interval by variable (N, D); a variable that does not vary has none.
+        runs: Number of runs fitted.
+        reason: The reason there are no slopes; empty if there are some.
+        forecasts: Forecasts of the largest N from the smaller sizes.
+        refused: The reason there are no forecasts.
     """
 
     quantity: str
@@ -141,7 +141,7 @@ class Trend:
     refused: str
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             "quantity": self.quantity,
             "slopes": {
@@ -156,7 +156,7 @@ class Trend:
 
 
 def fit_bound(curve: ProbeCurve | None) -> ShotLaw | None:
-    """The law of the best predictor, with e = 0; None where there is none, as for `fit_shots`."""
+    """Fit the best predictor's law, with e = 0; None if its curve has none (see `fit_shots`)."""
     if curve is None or not _falls(curve):
         return None
     x, y = np.array(curve.x), np.array(curve.y)
@@ -178,8 +178,8 @@ def fit_bound(curve: ProbeCurve | None) -> ShotLaw | None:
 
 
 def fit_shots(curve: ProbeCurve | None, bound: ShotLaw | None) -> ShotLaw | None:
-    """The law of one curve with the k₀ of the best predictor; None without that, or where the curve
-    is too short, does not fall far enough to have a law, or c is at an end of its range."""
+    """Fit the law of one curve with the best predictor's k₀; None without a k₀, or if the curve is
+    too short, falls too little, or has its best c at an end of the range."""
     if curve is None or bound is None or not _falls(curve):
         return None
     x, y, log = np.array(curve.x), np.array(curve.y), math.log(bound.start)
@@ -205,8 +205,8 @@ def _falls(curve: ProbeCurve) -> bool:
 def _solve(
     x: FloatArray, y: FloatArray, theta: FloatArray, *, free: bool
 ) -> tuple[tuple[float, float], float]:
-    """(e, a) of given (ln k₀, ln c), and the sum of squares of y's relative errors; e is at least
-    0, and 0 if it is not free."""
+    """Return (e, a) at given (ln k₀, ln c), and the sum of squared relative errors of y; e ≥ 0, and
+    e = 0 unless it is free."""
     start, exponent = np.exp(np.clip(theta, -20.0, 20.0))
     u, v = 1.0 / y, np.exp(-exponent * np.log1p(x / start)) / y
     e, a = 0.0, float(v.sum() / (v @ v))
@@ -218,7 +218,7 @@ def _solve(
 
 
 def describe_shots(runs: Sequence[ShotRun]) -> tuple[tuple[ShotCell, ...], tuple[Trend, ...]]:
-    """The laws of each (N, D), ascending, and how c and ln a move."""
+    """Fit the law of each (N, D), ascending, and the trends of c and ln a."""
     bounds = [fit_bound(one.bound) for one in runs]
     laws = [fit_shots(one.regret, bound) for one, bound in zip(runs, bounds, strict=True)]
     cells = []
@@ -267,12 +267,12 @@ def _describe_cell(
 
 
 def _find_trend(quantity: str, rows: FloatArray) -> Trend:
-    """Of rows (N, D, value)."""
+    """Fit the trend of rows (N, D, value)."""
     sizes = np.unique(rows[:, 0])
     if max(sizes.size, np.unique(rows[:, 1]).size) < FEWEST_SIZES:
         reason = (
-            f"{sizes.size} sizes and {np.unique(rows[:, 1]).size} D have runs that infer and a law;"
-            f" {FEWEST_SIZES} of either are needed"
+            f"{sizes.size} N and {np.unique(rows[:, 1]).size} D have runs that infer with a law; "
+            f"{FEWEST_SIZES} N or D are needed"
         )
         return Trend(
             quantity=quantity, slopes={}, runs=len(rows), reason=reason, forecasts=(),
@@ -284,11 +284,11 @@ def _find_trend(quantity: str, rows: FloatArray) -> Trend:
     below = rows[rows[:, 0] < sizes[-1]]
     if sizes.size <= FEWEST_SIZES:
         refused = (
-            f"{sizes.size} sizes infer; {FEWEST_SIZES + 1} are needed: {FEWEST_SIZES} to fit, one "
-            "to forecast"
+            f"{sizes.size} model sizes infer; {FEWEST_SIZES + 1} are needed: {FEWEST_SIZES} to "
+            "fit, one to forecast"
         )
     elif _Line(below).free < 1:
-        refused = "too few runs below the largest size"
+        refused = "too few runs below the largest model size"
     else:
         forecasts = _forecast(_Line(below), rows[rows[:, 0] == sizes[-1]])
     return Trend(
@@ -316,7 +316,7 @@ def _forecast(line: _Line, rows: FloatArray) -> tuple[ShotForecast, ...]:
 
 
 class _Line:
-    """Least squares of a value on ln N and ln D, as far as they vary."""
+    """Least squares of a value on ln N and ln D, each if it varies."""
 
     def __init__(self, rows: FloatArray) -> None:
         logs = np.log(rows[:, :2])
@@ -342,7 +342,7 @@ class _Line:
         return found
 
     def predict(self, params: float, tokens: float, *, runs: int) -> tuple[float, Interval]:
-        """The mean of so many runs."""
+        """Predict the mean over that many runs."""
         row = self._design(np.log([[params, tokens]]))[0]
         half = self.student * math.sqrt(self.variance * (1.0 / runs + row @ self.inverse @ row))
         said = float(row @ self.beta)

@@ -1,1 +1,1 @@
-"""What pre-training is worth in text: effective data transferred, its law, and its sign."""
+"""Effective data transferred by pre-training, its law, and its sign."""

@@ -1,10 +1,10 @@
-"""Arms: runs on the same text that differ in the weights they start from.
+"""Arms: runs on the same text that start from different weights.
 
-    run ──► variant (N, D_F, D, learning rate)   its seeds, mean of ln L
-        ──► cell (N, D_F)                        the variant of the lowest mean
+    run ──► variant (N, D_F, D, learning rate)   mean of ln L over seeds
+        ──► cell (N, D_F)                        the variant with the lowest mean
 
-The best of several passes and rates is what a user would train. A minimum of noisy means lies below
-the mean of its variant, in either arm alike where both try as many.
+A user would train the best of several epochs and rates, so the best counts. A minimum of noisy
+means is biased low, equally in both arms if both try equally many.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _MIN_FREEDOM = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """Finished runs of one start, one place of each array a run.
+    """The finished runs of one start; each array has one entry per run.
 
     Attributes:
-        name: Name of the sweep.
+        name: The sweep's name.
         params: N.
-        data: D_F, the tokens of the training text that a run may see.
-        tokens: D, those it was trained on: D_F times its passes.
-        loss: Held-out [nats/token]; the lowest on the way where that was measured.
+        data: D_F, the tokens of training text that a run may see.
+        tokens: D, the tokens trained on: D_F times the number of epochs.
+        loss: Held-out loss [nats/token]; the lowest during training if that was measured.
         learning_rate: Peak rate at the base shape.
-        seed: Seed of each.
-        flops: C of the run alone [FLOPs].
-        earlier_flops: C of all that it was started from [FLOPs]; 0 from scratch.
-        early_stop: Whether `loss` is the lowest on the way.
+        seed: The seed.
+        flops: C of the run itself [FLOPs].
+        earlier_flops: C of its parent and of all earlier ancestors [FLOPs]; 0 from scratch.
+        early_stop: Whether `loss` is the lowest during training.
     """
 
     name: str
@@ -51,22 +51,22 @@ class Arm:
     early_stop: bool = False
 
     def __post_init__(self) -> None:
-        """Raise TableError unless every value is finite and of its sign."""
+        """Raise TableError unless every value is finite and positive."""
         if not len(self.loss):
             raise TableError([f"{self.name}: no run is finished."])
         for name in ("params", "data", "tokens", "loss", "learning_rate", "flops"):
             values = getattr(self, name)
             if values.shape != self.loss.shape or not np.all(np.isfinite(values) & (values > 0)):
-                raise TableError([f"{self.name}: {name} is not a positive number of every run."])
+                raise TableError([f"{self.name}: {name} is not a positive number for every run."])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """Runs that differ in the seed alone.
+    """Runs that differ only in the seed.
 
     Attributes:
         params, data, tokens, learning_rate, flops, earlier_flops: As in `Arm`.
-        losses: Of each seed [nats/token].
+        losses: Loss of each seed [nats/token].
     """
 
     params: float
@@ -79,17 +79,17 @@ class Variant:
 
     @property
     def log_loss(self) -> float:
-        """Mean of ln L over seeds."""
+        """The mean of ln L over seeds."""
         return float(np.mean(np.log(self.losses)))
 
     @property
     def loss(self) -> float:
-        """Geometric mean over seeds [nats/token]."""
+        """The geometric mean over seeds [nats/token]."""
         return math.exp(self.log_loss)
 
 
 def list_variants(arm: Arm) -> list[Variant]:
-    """The variants of an arm, ascending in N, D_F, D and rate."""
+    """List the variants of an arm, ascending in N, D_F, D and learning rate."""
     keys = np.stack((arm.params, arm.data, arm.tokens, arm.learning_rate), axis=1)
     distinct, member = np.unique(keys, axis=0, return_inverse=True)
     variants = []
@@ -110,7 +110,7 @@ def list_variants(arm: Arm) -> list[Variant]:
 
 
 def choose_cells(variants: Sequence[Variant]) -> list[Variant]:
-    """The best variant of each (N, D_F), of those with the most seeds; ascending."""
+    """Choose the best variant of each (N, D_F) among those with the most seeds; ascending."""
     cells: dict[tuple[float, float], Variant] = {}
     for one in variants:
         held = cells.setdefault((one.params, one.data), one)
@@ -120,7 +120,7 @@ def choose_cells(variants: Sequence[Variant]) -> list[Variant]:
 
 
 def count_end_rates(variants: Sequence[Variant], cells: Sequence[Variant]) -> int:
-    """Cells whose learning rate is an end of those tried: a better one may lie beyond."""
+    """Count the cells whose best learning rate is the lowest or highest tried."""
     rates: dict[tuple[float, float, float], set[float]] = {}
     for one in variants:
         rates.setdefault((one.params, one.data, one.tokens), set()).add(one.learning_rate)
@@ -132,8 +132,8 @@ def count_end_rates(variants: Sequence[Variant], cells: Sequence[Variant]) -> in
 
 
 def estimate_seed_noise(variants: Sequence[Variant]) -> tuple[float, int] | None:
-    """Pooled standard deviation of ln L between seeds, and its degrees of freedom; None where fewer
-    than two speak of it."""
+    """Estimate the pooled standard deviation of ln L between seeds and its degrees of freedom; None
+    with fewer than two degrees of freedom."""
     freedom = sum(len(one.losses) - 1 for one in variants)
     if freedom < _MIN_FREEDOM:
         return None

@@ -1,14 +1,15 @@
-"""Effective data transferred: the text that pre-training is worth at each (N, D_F).
+"""Effective data transferred: how much text pre-training replaces at each (N, D_F).
 
     D_T = D_E − D_F,    L_scratch(N, D_E) = L_fine-tuned(N, D_F)
 
-D_T is negative where pre-training hurts. Where the fine-tuned loss is below that of all the text
-from scratch, D_T is more than a bound; where it is above that of the least, it is less than one.
+D_T is negative where pre-training hurts. If the fine-tuned loss is below the loss from scratch on
+the most text, only a lower bound of D_T is known; if it is above the loss on the least text, only
+an upper bound.
 
-Noise is that of seeds: each mean of ln L is drawn again with N(0, σ²/seeds), σ² itself with the
-uncertainty of its degrees of freedom (a t distribution), and everything is computed from the drawn
-means. Whether L_fine-tuned < L_scratch(N, D_F), so D_T > 0, needs no interpolation where both arms
-have that D_F.
+Intervals hold seed noise alone: each mean of ln L is redrawn with N(0, σ²/seeds), with σ² drawn
+from its own uncertainty (so errors follow a t distribution), and everything is recomputed from the
+redrawn means. D_T > 0 if L_fine-tuned < L_scratch(N, D_F), which needs no interpolation where both
+arms have that D_F.
 
 Source: Hernandez et al. 2021, arXiv:2102.01293.
 """
@@ -34,21 +35,23 @@ Censored = Literal["", "above", "below"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferCell:
-    """What pre-training is worth at one (N, D_F).
+    """The effect of pre-training at one (N, D_F).
 
     Attributes:
         params, data: N, D_F.
-        tuned: The fine-tuned arm's best variant there.
-        scratch_loss: From scratch on as much text [nats/token]; None beyond what was measured.
-        difference: Fine-tuned less from scratch [nats/token]; None likewise.
-        difference_interval: Of it; None without noise.
-        sign: −1 where pre-training is sure to help there, 1 to hurt, else 0; see `sure`.
-        transferred: D_T; a bound where `censored` says so.
-        transferred_interval: Of D_T; an end may be infinite, or −D_F. None without noise.
+        tuned: The best fine-tuned variant.
+        scratch_loss: Loss from scratch on D_F [nats/token]; None outside the measured range.
+        difference: Fine-tuned minus from-scratch loss [nats/token]; None likewise.
+        difference_interval: Its interval; None if the noise is unknown.
+        sign: −1 if pre-training surely helps, 1 if it surely hurts, else 0; see `Measured.sure`.
+        transferred: D_T, or its bound if `censored`.
+        transferred_interval: Interval of D_T; an end may be infinite, or −D_F. None if the noise is
+            unknown.
         censored: `above`: D_T is more than `transferred`; `below`: it is less.
-        detectable: The least D_T that seed noise would show in 95 of 100; 0 without noise.
-        log_error: Standard error of ln D_T from seed noise; 0 without noise, None where D_T is
-            censored or not positive.
+        detectable: The least D_T that would be significant at 5 % (one-sided); 0 if the noise is
+            unknown.
+        log_error: Standard error of ln D_T from seed noise; 0 if the noise is unknown, None if D_T
+            is censored or not positive.
     """
 
     params: float
@@ -66,11 +69,11 @@ class TransferCell:
 
     @property
     def effective(self) -> float:
-        """D_E, or the bound of it."""
+        """D_E, or its bound."""
         return self.data + self.transferred
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         ends = self.transferred_interval
         return {
             "params": self.params,
@@ -93,13 +96,13 @@ class TransferCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Both arms, cell by cell.
+    """Both arms compared, cell by cell.
 
     Attributes:
         cells: Ascending in N, then D_F.
-        differences: Draws of each cell's difference, shape (b, cells), NaN where there is none; b
-            is 0 without noise.
-        sure: Probability from which a sign counts.
+        differences: Draws of each cell's difference, shape (b, cells), NaN where it has none; b is
+            0 if the noise is unknown.
+        sure: Probability from which a cell's sign counts as sure.
     """
 
     cells: tuple[TransferCell, ...]
@@ -116,15 +119,15 @@ def measure_cells(
     level: float,
     seed: int,
 ) -> Measured:
-    """What pre-training is worth in each cell that can be compared.
+    """Measure the effect of pre-training in every cell that both arms allow.
 
     Args:
-        scratch, tuned: Cells of the two arms; of an N the first needs two D_F.
-        noise: σ of ln L between seeds and its degrees of freedom; None: unknown, so that there are
-            no intervals.
-        draws: How many.
-        level: Of intervals; a sign is sure where the chance of being wrong about any cell is at
-            most 1 − level (Bonferroni, either side).
+        scratch, tuned: The best variants of the two arms. `scratch` needs two D_F at an N.
+        noise: σ of ln L between seeds and its degrees of freedom; None if unknown, and then there
+            are no intervals.
+        draws: Number of noise draws.
+        level: Level of the intervals. A sign is sure if the chance of a wrong sign in any cell is
+            at most 1 − level (Bonferroni, two-sided).
         seed: Seeds the draws.
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
@@ -148,7 +151,7 @@ def measure_cells(
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """The arm from scratch at one N: its curve, and the curves of the draws."""
+    """The from-scratch arm at one N: its curve, and one curve per noise draw."""
 
     row: Sequence[Variant]
     curve: ScratchCurve
@@ -166,7 +169,7 @@ class _Side:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Least and most text that was measured."""
+        """The least and the most text measured."""
         return self.row[0].data, self.row[-1].data
 
 
@@ -179,7 +182,7 @@ def _measure_cell(
     level: float,
     sure: float,
 ) -> tuple[TransferCell, FloatArray]:
-    """The cell, and draws of its difference."""
+    """Return the cell and draws of its difference."""
     at = math.log(one.data)
     scratch_loss = math.exp(side.curve.predict(at))
     apart = one.loss - scratch_loss
@@ -218,8 +221,8 @@ def _measure_cell(
 def _bound_worth(
     worth: FloatArray, ends: tuple[float, float], data: float, level: float
 ) -> Interval:
-    """Interval of D_T from draws of D_E. A draw of 0 lies anywhere up to the least text that was
-    measured, an infinite one anywhere from the most."""
+    """Return the interval of D_T from draws of D_E. A draw of 0 may lie anywhere below the least
+    text measured, an infinite draw anywhere above the most."""
     least, most = ends
     lows = np.where(worth == np.inf, most, worth)
     highs = np.where(worth == 0.0, least, worth)
@@ -231,7 +234,7 @@ def _bound_worth(
 def _measure_errors(
     one: Variant, side: _Side, noise: tuple[float, int] | None, effective: float
 ) -> tuple[float, float]:
-    """Standard error of ln D_E, and the least D_T that noise would show (one-sided, 5 %)."""
+    """Return the standard error of ln D_E, and the least significant D_T (one-sided, 5 %)."""
     if noise is None:
         return 0.0, 0.0
     nearest = min(side.row, key=lambda other: abs(math.log(other.data / one.data)))
@@ -242,7 +245,7 @@ def _measure_errors(
 
 
 _ONE_SIDED = 1.6449  # Φ⁻¹(.95)
-_FINE = 32  # places between two measured D_F, at which a difference may pass 0
+_FINE = 32  # points between two measured D_F at which a difference may cross 0
 
 
 def _draw_sigma(
@@ -261,13 +264,13 @@ def _write(interval: Interval | None) -> list[float | None] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignChange:
-    """Whether pre-training turns from help to harm as text grows, at one N.
+    """Where pre-training turns from help to harm as D_F grows, at one N.
 
     Attributes:
         params: N.
-        helps, hurts: The D_F at which it is sure to help, and to hurt.
-        at: D_F where the difference is 0, between the two; None where it does not change sign.
-        interval: Of it; None likewise.
+        helps, hurts: The D_F at which it surely helps, and surely hurts.
+        at: D_F between the two where the difference is 0; None without a sign change.
+        interval: Its interval; None likewise.
     """
 
     params: float
@@ -277,7 +280,7 @@ class SignChange:
     interval: Interval | None
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             "params": self.params,
             "helps": list(self.helps),
@@ -288,8 +291,10 @@ class SignChange:
 
 
 def find_sign_changes(measured: Measured, *, level: float) -> tuple[SignChange, ...]:
-    """Of each N the D_F at which the difference passes 0, where it is sure to lie on either side of
-    it: the difference is a monotone cubic in ln D_F between cells, and no law is assumed."""
+    """Find the D_F at which the difference crosses 0, for each N with a sure cell on either side.
+
+    Between cells the difference is a monotone cubic in ln D_F; no law is assumed.
+    """
     rows: dict[float, list[int]] = {}
     for at, cell in enumerate(measured.cells):
         if cell.difference is not None:
@@ -325,7 +330,7 @@ def _find_change(
 
 
 def _pass_zero(x: FloatArray, y: FloatArray) -> float:
-    """Where a line through the points last rises through 0; an end where it does not."""
+    """Return where the polyline last rises through 0; an end of x if it never does."""
     up = np.flatnonzero((y[:-1] < 0.0) & (y[1:] >= 0.0))
     if not up.size:
         return float(x[0] if y[0] >= 0.0 else x[-1])

@@ -1,12 +1,12 @@
-"""Transfer: what one arm saves against another, judged.
+"""Compare a fine-tuned arm with the arm from scratch.
 
     equal target data       fine-tuned against from scratch at the same (N, D_F)
     equal total compute     fine-tuned, its parent's C included, against the best run from scratch
-                            that cost no more: of any N, on as much target text, or on any
+                            that cost no more, of any N: on the same D_F, or on any D_F
 
-The difference of losses is also fitted as a plane, Δ = c + a ln(D_F/D₀) + b ln(N/N₀), signed: a
-summary whose misfit is stated beside it. Where Δ changes sign is read off the cells
-(`effective.py`), since a plane passes 0 somewhere whether or not the losses do.
+The signed difference of losses is also fitted by a plane, Δ = c + a ln(D_F/D₀) + b ln(N/N₀), a
+summary that comes with its misfit. Sign changes are read off the cells (`effective.py`) instead: a
+plane crosses 0 somewhere whether or not the losses do.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from scaling.fitting.transfer.effective import (
 from scaling.fitting.transfer.law import TransferLaw, fit_transfer_law
 
 Verdict = Literal["saves", "costs", "both", "none", "unclear"]
-_LEAST_CELLS = 4  # for a plane of three coefficients that can be wrong
+_LEAST_CELLS = 4  # one more than the coefficients, so that a plane can misfit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,10 @@ class Plane:
     """Δ [nats/token] = at_centre + per_data · ln(D_F/data) + per_params · ln(N/params).
 
     Attributes:
-        at_centre, per_data, per_params: Coefficients; the last two 0 where nothing varies.
-        intervals: Of each, by name, widened by the plane's misfit.
-        data, params: Geometric means D₀, N₀ of the cells.
-        chance: p of a misfit so large by seed noise alone; None where no cell is spare.
+        at_centre, per_data, per_params: Coefficients; the last two are 0 if D_F, N do not vary.
+        intervals: Their intervals by name, widened by the plane's misfit.
+        data, params: The geometric means D₀, N₀ of the cells.
+        chance: p value of the misfit under seed noise alone; None without spare cells.
     """
 
     at_centre: float
@@ -64,7 +64,7 @@ class Plane:
     chance: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             "at_centre": self.at_centre,
             "per_log_tokens": self.per_data,
@@ -81,13 +81,13 @@ class EqualCompute:
 
     Attributes:
         params, data: The cell.
-        flops: C of it and of all that it started from [FLOPs].
-        own_flops: C of it alone.
-        loss: Of it [nats/token].
-        same_text, any_text: Lowest loss from scratch on as much target text, and on any
-            [nats/token]; None: no run is so cheap.
-        beyond: Whether it cost more than any run from scratch, so that those two are what was
-            tried, and more compute may do better.
+        flops: C of the run, its parent and earlier ancestors [FLOPs].
+        own_flops: C of the run itself [FLOPs].
+        loss: Its loss [nats/token].
+        same_text, any_text: Lowest loss from scratch on the same D_F, and on any D_F [nats/token];
+            None if no run is that cheap.
+        beyond: Whether it cost more than every run from scratch. The two losses above then used
+            less compute, and more compute might lower them.
     """
 
     params: float
@@ -100,7 +100,7 @@ class EqualCompute:
     beyond: bool
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             "params": self.params,
             "tokens": self.data,
@@ -115,23 +115,23 @@ class EqualCompute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """One arm against that from scratch.
+    """A fine-tuned arm compared with the arm from scratch.
 
     Attributes:
-        names: Of the arm from scratch and of the other.
-        cells: What was measured, ascending in N, then D_F.
-        scratch: Cells of the arm from scratch.
-        noise: σ of ln L between seeds; None: too few seeds to tell.
-        level: Of intervals.
-        plane: Of the difference; None: too few cells, or no noise to weigh them by.
-        changes: Of each N, whether the difference changes sign.
-        law: D_T = k · D_F^α · N^β.
-        compute: At equal total compute, as `cells`.
-        end_rates: Cells of either arm whose best learning rate is an end of those tried.
-        early_stop: Whether losses are the lowest on the way, in both arms.
-        several_passes: Whether some cell of either arm was trained to several D.
-        verdict: `saves` or `costs` text, `both` in different cells, `none` that seed noise would
-            show, `unclear` without seeds.
+        names: The names of the arm from scratch and of the fine-tuned arm.
+        cells: The measured cells, ascending in N, then D_F.
+        scratch: The best variants of the arm from scratch.
+        noise: σ of ln L between seeds; None with too few seeds.
+        level: Level of the intervals.
+        plane: The plane fitted to the differences; None with too few cells or unknown noise.
+        changes: The sign change at each N, if there is one.
+        law: The law D_T = k · D_F^α · N^β.
+        compute: Losses at equal total compute, in the order of `cells`.
+        end_rates: Cells of either arm whose best learning rate is the lowest or highest tried.
+        early_stop: Whether losses are the lowest during training, in both arms.
+        several_passes: Whether both arms have cells trained to several D.
+        verdict: `saves` text, `costs` text, `both` in different cells, `none` beyond seed noise, or
+            `unclear` without seeds.
     """
 
     names: tuple[str, str]
@@ -149,7 +149,7 @@ class Transfer:
     verdict: Verdict
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of one arm."""
+        """Return the same values as JSON."""
         return {
             "scratch": self.names[0],
             "tuned": self.names[1],
@@ -168,7 +168,7 @@ class Transfer:
 
 
 def write_contract(found: Sequence[Transfer], source: str, reason: str = "") -> dict[str, Any]:
-    """The JSON of `scaling transfer`."""
+    """Return the JSON of `scaling transfer`."""
     return {
         "schema_version": SCHEMA_VERSION,
         "source": source,
@@ -180,14 +180,14 @@ def write_contract(found: Sequence[Transfer], source: str, reason: str = "") -> 
 def judge_transfer(
     scratch: Arm, tuned: Arm, *, draws: int = 1000, level: float = 0.9, seed: int = 0
 ) -> Transfer:
-    """What starting from trained weights saves, against starting from nothing.
+    """Compare starting from trained weights with starting from scratch.
 
     Args:
-        scratch: Runs from scratch.
-        tuned: Runs of the same models on the same text that start from trained weights.
-        draws: Of seed noise, for intervals.
-        level: Of intervals.
-        seed: Seeds the draws.
+        scratch: The runs from scratch.
+        tuned: The runs of the same models on the same text that start from trained weights.
+        draws: Number of draws of seed noise, for intervals.
+        level: Level of the intervals.
+        seed: Seed of the draws.
 
     Raises:
         NoFitError: No N has runs of both arms and two D_F from scratch.
@@ -200,8 +200,8 @@ def judge_transfer(
     measured = measure_cells(own, other, noise=noise, draws=draws, level=level, seed=seed)
     if not measured.cells:
         raise NoFitError(
-            f"{scratch.name} and {tuned.name}: no N has runs of both and two amounts of text from "
-            "scratch. Train the same grid in both."
+            f"{scratch.name} and {tuned.name}: no N has runs of both, with two D_F from scratch. "
+            "Train the same grid in both."
         )
     return Transfer(
         names=(scratch.name, tuned.name),
@@ -229,7 +229,7 @@ def judge_transfer(
 def compare_compute(
     scratch: Sequence[Variant], cells: Sequence[TransferCell]
 ) -> tuple[EqualCompute, ...]:
-    """Each cell against the runs from scratch that cost no more than it and its parents."""
+    """Compare each cell with the runs from scratch that cost no more than it and its ancestors."""
     dearest = max(one.flops for one in scratch)
     compared = []
     for cell in cells:
@@ -251,8 +251,8 @@ def compare_compute(
 
 
 def fit_plane(measured: Measured, *, level: float) -> Plane | None:
-    """The difference of losses as a plane in ln D_F and ln N, by least squares weighted by seed
-    noise; None without noise, or of fewer than four cells."""
+    """Fit the difference of losses by a plane in ln D_F and ln N, weighted by seed noise; None if
+    the noise is unknown, or with fewer than four cells."""
     places = [at for at, one in enumerate(measured.cells) if one.difference is not None]
     drawn = measured.differences[:, places]
     if len(places) < _LEAST_CELLS or not len(drawn) or not drawn.std(axis=0).all():

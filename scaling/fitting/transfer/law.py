@@ -1,16 +1,16 @@
-"""D_T = k · D_F^α · N^β over the cells where pre-training helps, with censored ones.
+"""D_T = k · D_F^α · N^β, fitted to the cells where pre-training helps, censored ones included.
 
     ln D_T = ln k + α ln D_F + β ln N + ε,    ε ~ N(0, s² + v)
 
-v is a cell's own error from seed noise, s what the law misses. A cell above all text from scratch
-says that ln D_T lies above a bound. One whose D_T would not show in the seed noise says that it
-lies below what would show: a limit that is known before D_T is, so that leaving small values out
-does not raise the rest (a Tobit model). Cells where pre-training is sure to hurt have no ln D_T and
-are left out and counted: the law is of the range where it helps.
+v is a cell's error from seed noise, s the scatter around the law. A cell censored from above bounds
+ln D_T from below. A cell with D_T below the detection limit bounds it from above by that limit,
+which does not depend on the cell's D_T, so censoring small values does not bias the fit (a Tobit
+model). Cells where pre-training surely hurts have no ln D_T; they are left out and counted, since
+the law describes the range where it helps.
 
-Intervals are those of profile likelihoods. With m cells and p coefficients they end where ℓ has
-fallen by (m/2) ln(1 + t²/(m − p)), t Student's quantile: exact for least squares, where χ²₁/2 would
-be too narrow for a dozen cells.
+Intervals are profile likelihoods. With m cells and p coefficients they end where ℓ has fallen by
+(m/2) ln(1 + t²/(m − p)), with Student's quantile t: exact for least squares, where χ²₁/2 would be
+too narrow for a dozen cells.
 
 Source: Hernandez et al. 2021, arXiv:2102.01293; Tobin 1958, Econometrica
 26:24; Venzon and Moolgavkar 1988, Applied Statistics 37:87.
@@ -35,24 +35,26 @@ from scaling.units import FloatArray
 # Text to Python, D in characters, N without embeddings: Hernandez et al. 2021.
 PUBLISHED = {"k": 1.9e4, "alpha": 0.18, "beta": 0.38}
 _NAMES = ("k", "alpha", "beta")
-_SPARE = 2  # cells beyond as many as there are coefficients
-# s: at the first, cells follow the law as exactly as their seeds let them; the second is far beyond
-# any, and keeps a search from overflowing.
+_SPARE = 2  # cells beyond the number of coefficients
+# Range of s. At the lower end only seed noise scatters the cells; the upper end is far beyond any
+# scatter, and keeps the search from overflowing.
 _LEAST_SPREAD, _MOST_SPREAD = 1e-3, 1e3
-_STEP = 0.2  # first step towards an end, in the logarithm or exponent
+_STEP = 0.2  # first step of the search for an interval's end, in ln k, α or β
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferLaw:
-    """The law, or why there is none.
+    """The law, or the reason there is none.
 
     Attributes:
-        values: By name: `k`, `alpha`, and `beta` where N varies.
-        intervals: Of each.
-        spread: s, of ln D_T.
-        cells: Cells with a value; above and below: censored on either side; left_out: sure to hurt.
-        reason: Why there is no law; empty if there is.
+        values: `k`, `alpha`, and `beta` if N varies.
+        intervals: Their intervals.
+        spread: s, the scatter of ln D_T.
+        cells: Cells with a value.
+        above, below: Cells censored on either side.
+        left_out: Cells where pre-training surely hurts.
+        reason: The reason there is no law; empty if there is one.
     """
 
     values: dict[str, float]
@@ -65,7 +67,7 @@ class TransferLaw:
     reason: str = ""
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the same values as JSON."""
         return {
             "values": self.values or None,
             "intervals": {name: one.to_contract() for name, one in self.intervals.items()},
@@ -81,8 +83,8 @@ class TransferLaw:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Cells of the likelihood: design (m, p), ln D_T or its bound, v, and side: 0 a value, 1 above
-    the bound, −1 below it."""
+    """Cells of the likelihood: design, shape (m, p); ln D_T or its bound; v; side: 0 for a value,
+    1 for above the bound, −1 for below it."""
 
     design: FloatArray
     log_amount: FloatArray
@@ -91,11 +93,11 @@ class _Data:
 
 
 def fit_transfer_law(cells: Sequence[TransferCell], *, level: float) -> TransferLaw:
-    """The law of some cells; without noise every cell that helps has a value.
+    """Fit the law. If the noise is unknown, every cell that helps has a value.
 
     Args:
-        cells: As they were measured.
-        level: Of intervals.
+        cells: The measured cells.
+        level: Level of the intervals.
     """
     kept = [(one, *state) for one in cells if (state := _place(one)) is not None]
     sides = np.array([side for _, side, _, _ in kept], dtype=np.float64)
@@ -129,13 +131,13 @@ def fit_transfer_law(cells: Sequence[TransferCell], *, level: float) -> Transfer
 
 
 def _place(cell: TransferCell) -> tuple[int, float, float] | None:
-    """Side, ln D_T or its bound, and variance; None of a cell that the law is not of."""
+    """Return side, ln D_T or its bound, and variance; None if the law leaves the cell out."""
     if cell.censored == "above":
         return (1, math.log(cell.transferred), 0.0) if cell.transferred > 0.0 else None
     if cell.sign > 0:
         return None
     shown = cell.detectable
-    if cell.censored == "below":  # less than a bound that may be positive
+    if cell.censored == "below":  # below a bound that may be positive
         shown = max(shown, cell.transferred)
     elif cell.log_error is not None and cell.transferred > shown:
         return 0, math.log(cell.transferred), cell.log_error**2
@@ -143,7 +145,7 @@ def _place(cell: TransferCell) -> tuple[int, float, float] | None:
 
 
 def _design(cells: Sequence[TransferCell]) -> tuple[tuple[str, ...], FloatArray]:
-    """Names of the coefficients that the cells can tell, and their columns."""
+    """Return the names of the coefficients that the cells identify, and their columns."""
     columns = [np.ones(len(cells)), *(np.log([getattr(one, name) for one in cells])
                                       for name in ("data", "params"))]  # fmt: skip
     told = [at for at, one in enumerate(columns) if at == 0 or np.unique(one).size > 1]
@@ -156,14 +158,14 @@ def _find_reason(values: int, names: Sequence[str], kept: int) -> str:
     needed = len(names) + _SPARE
     if values < needed:
         return (
-            f"{len(names)} coefficients need {needed} cells with a D_T that is positive, within "
-            f"the corpus and above seed noise; there are {values}"
+            f"{len(names)} coefficients need {needed} cells with a positive, uncensored D_T above "
+            f"seed noise; there are {values}"
         )
     return ""
 
 
 def _find_ends(data: _Data, at: int, best: FloatArray, cut: float, level: float) -> Interval:
-    """Ends of one coefficient's profile likelihood; the last of `best` is ln s."""
+    """Find the ends of one coefficient's profile interval; the last of `best` is ln s."""
     free = [one for one in range(best.size - 1) if one != at]
 
     def profile(value: float) -> float:
@@ -181,12 +183,12 @@ def _find_ends(data: _Data, at: int, best: FloatArray, cut: float, level: float)
 def _maximise(
     data: _Data, held: FloatArray, free: Sequence[int], *, start: float = -1.0
 ) -> tuple[FloatArray, float]:
-    """(coefficients and ln s, ℓ) at the maximum over the free coefficients and s.
+    """Return (coefficients and ln s, ℓ) at the maximum over the free coefficients and s.
 
-    The start is least squares of the values, censored cells at their bounds.
+    The search starts at least squares, with censored cells at their bounds.
     """
     design, offset = data.design[:, free], data.design @ held - data.design[:, free] @ held[free]
-    # Columns at right angles: ln D_F and ln N are far from 0 beside how far they spread.
+    # Orthogonal columns: ln D_F and ln N vary little compared with their means.
     size = math.sqrt(len(design))
     across, back = np.linalg.qr(design)
     across, back = across * size, back / size
@@ -212,13 +214,13 @@ def _maximise(
 def _measure_likelihood(
     data: _Data, mean: FloatArray, log_spread: float
 ) -> tuple[float, FloatArray, float]:
-    """ℓ, its derivative by the mean of each cell, and by ln s."""
+    """Return ℓ, its derivative by each cell's mean, and its derivative by ln s."""
     own = math.exp(2.0 * min(log_spread, math.log(_MOST_SPREAD)))
     variance = _LEAST_SPREAD**2 + own + data.variance
     root = np.sqrt(variance)
     z = (data.log_amount - mean) / root
     valued = data.side == 0
-    away = -data.side * z  # of a bound: how far the mean lies beyond it
+    away = -data.side * z  # for a bound: how far the mean lies beyond it
     tail = log_ndtr(away)
     hazard = np.exp(-0.5 * away**2 - _HALF_LOG_2PI - tail)
     each = np.where(valued, -0.5 * z**2 - np.log(root) - _HALF_LOG_2PI, tail)

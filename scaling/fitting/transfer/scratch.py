@@ -1,9 +1,9 @@
-"""The loss from scratch against the text there is, at one N, and the text that a loss is worth.
+"""The loss from scratch against the amount of text, at one N, and its inverse D_E(L).
 
-    ln L is a falling function of ln D: measured at each D_F, made monotone (pool adjacent
-    violators), between them a monotone cubic; D_E(L) is where it passes L
+    ln L falls with ln D: measured at each D_F, made monotone (pool adjacent violators), and
+    interpolated by a monotone cubic. D_E(L) is where the curve reaches L.
 
-D_E is −∞ (in ln D) where even the least text gives a lower loss, and +∞ where all of it does not.
+ln D_E is −∞ if the least text already gives a lower loss, and +∞ if the most text does not.
 
 Source: Fritsch and Carlson 1980, SIAM J. Numer. Anal. 17:238 (monotone cubics); Barlow et al. 1972,
 Statistical Inference under Order Restrictions (pool adjacent violators).
@@ -16,12 +16,12 @@ from scipy.interpolate import PchipInterpolator
 
 from scaling.units import FloatArray
 
-_FINE = 32  # places between two measured ones: a cubic is a line there to 1e-3 of ln D
+_FINE = 32  # points per interval: between them the cubic is linear to 1e-3 of ln D
 
 
 def make_falling(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """The nearest non-increasing values, by weighted least squares. Shapes (k,)."""
-    blocks: list[tuple[float, float, int]] = []  # mean, weight, how many
+    """Find the non-increasing values nearest by weighted least squares. Shapes (k,)."""
+    blocks: list[tuple[float, float, int]] = []  # mean, weight, count
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
         blocks.append((value, weight, 1))
         while len(blocks) > 1 and blocks[-1][0] > blocks[-2][0]:
@@ -34,12 +34,12 @@ def make_falling(values: FloatArray, weights: FloatArray) -> FloatArray:
 def draw_curves(
     log_data: FloatArray, log_losses: FloatArray, weights: FloatArray
 ) -> tuple[ScratchCurve, ...]:
-    """A curve for each row of losses.
+    """Draw one curve per row of losses.
 
     Args:
         log_data: ln D_F, ascending, shape (k,), at least two.
-        log_losses: ln L there, shape (b, k).
-        weights: Seeds behind each, shape (k,).
+        log_losses: ln L at these D_F, shape (b, k).
+        weights: Number of seeds per D_F, shape (k,).
     """
     if not len(log_losses):
         return ()
@@ -51,23 +51,23 @@ def draw_curves(
 
 
 class ScratchCurve:
-    """ln L against ln D at one N, at places so near that it is a line between them.
+    """ln L against ln D at one N, linear between closely spaced points.
 
     Args:
-        x, y: ln D, ascending, and ln L, falling; shape (places,).
+        x, y: ln D, ascending, and ln L, falling; shape (points,).
     """
 
     def __init__(self, x: FloatArray, y: FloatArray) -> None:
         self._x, self._y = x, y
 
     def predict(self, log_data: float) -> float:
-        """ln L at ln D; NaN outside what was measured."""
+        """Return ln L at ln D; NaN outside the measured range."""
         inside = self._x[0] - 1e-9 <= log_data <= self._x[-1] + 1e-9
         return float(np.interp(log_data, self._x, self._y)) if inside else np.nan
 
     def find_data(self, log_loss: float) -> float:
-        """ln D_E of ln L: the least text that gives so low a loss."""
-        at = int(np.searchsorted(-self._y, -log_loss))  # the first that is as low
+        """Return ln D_E: the least text whose loss is at most L."""
+        at = int(np.searchsorted(-self._y, -log_loss))  # the first point that low
         if at == 0:
             return float(self._x[0]) if self._y[0] == log_loss else -np.inf
         if at == self._y.size:
@@ -77,7 +77,7 @@ class ScratchCurve:
         return float(self._x[at - 1] + share * (self._x[at] - self._x[at - 1]))
 
     def measure_slope(self, log_data: float) -> float:
-        """−d ln L / d ln D at ln D; at an end's where it lies beyond."""
+        """Return −d ln L / d ln D at ln D; beyond the measured range, the slope at its end."""
         at = int(np.clip(np.searchsorted(self._x, log_data), 1, self._x.size - 1))
         low, high = max(0, at - _FINE // 2), min(self._x.size - 1, at + _FINE // 2)
         return float((self._y[low] - self._y[high]) / (self._x[high] - self._x[low]))

@@ -1,9 +1,9 @@
-"""The loss that a run would have ended with had it stopped at the right time.
+"""The lowest held-out loss during training: what early stopping would have reached.
 
-The curve is the one that the trainer left: the held-out loss on the way (`training/held_out.py`).
-Its minimum is chosen on the text that it is measured on, as every early stop is. Rates do not
-decay before a run's end, so a minimum on the way lies above what a run planned to end there would
-reach; train several D to have that.
+The trainer recorded the curve (`training/held_out.py`). Its minimum is chosen on the same held-out
+text that it is measured on, as in any early stopping. The learning rate decays only at a run's
+end, so an earlier minimum lies above the loss of a run planned to end there. To measure that loss,
+train several D.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ _LIMIT_BYTES = 100_000
 
 
 def measure_best(trained: TrainedRun) -> Measured:
-    """The lowest loss, and the loss by tokens seen [nats/token].
+    """Return the lowest loss, and the curve of the loss by tokens seen [nats/token].
 
     Raises:
-        IntegrityError: The curve is not what was written.
-        UsageError: The run was trained before it was asked for.
+        IntegrityError: The curve has changed since it was written.
+        UsageError: The run was trained before the probe was asked for.
     """
     stated = trained.result.files.get(HELD_OUT_FILE)
     if stated is None:
         raise UsageError(
-            "it was asked for after the run was trained. "
-            '"scaling retry" and "scaling run" train it again.'
+            "the run was trained before this probe was asked for. "
+            'Train it again: "scaling retry", then "scaling run".'
         )
     if digest_file(trained.folder, HELD_OUT_FILE, limit=_LIMIT_BYTES) != stated:
         raise IntegrityError(f"{HELD_OUT_FILE} was changed or torn")
     found = json.loads(read_plain(trained.folder, HELD_OUT_FILE, limit=_LIMIT_BYTES))
     tokens, losses = found["tokens"], found["loss"]
-    best, first = min(losses), int(tokens[0] == 0)  # no place on a logarithmic axis
+    best, first = min(losses), int(tokens[0] == 0)  # 0 has no place on a logarithmic axis
     curve = ProbeCurve(
         x_label="tokens seen",
         y_label="held-out loss [nats/token]",

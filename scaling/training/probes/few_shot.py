@@ -1,21 +1,21 @@
-"""What a model makes of few examples of a source it never met, beside predictors known exactly.
+"""Few-shot learning of a new source, measured against predictors that are known exactly.
 
-With q the model, p the source's own probability of the next token, and b the best predictor from
-the tokens before it (`data/sequences.py`), averages over sequences and tokens [nats/token] are
+Let q be the model, p the source's probability of the next token, and b the best predictor from the
+tokens before it (`data/sequences.py`). Averages over sequences and tokens [nats/token]:
 
-    few_shot                KL(b ‖ q)              the loss beyond b's: E_p[ln b − ln q] on average
-    few_shot_simple         KL(simple ‖ q)         0 for a model that is the simpler predictor
-    few_shot_uniform        KL(uniform ‖ q)        0 for one that guesses
-    few_shot_seen           E_p[ln b − ln q]       on sources that were trained on: below 0, the
-                                                   model knows more of them than examples say
-    few_shot_regret         KL(p ‖ q)              the loss beyond who knows the source
-    few_shot_regret_bayes   KL(p ‖ b)              of the best predictor: no model is below it
-    few_shot_phase          share of sequences with min over predictors r of KL(r ‖ q) at r = b
+    few_shot                KL(b ‖ q)              excess loss over b: E_p[ln b − ln q] on average
+    few_shot_simple         KL(simple ‖ q)         0 if the model is the simple predictor
+    few_shot_uniform        KL(uniform ‖ q)        0 if the model guesses
+    few_shot_seen           E_p[ln b − ln q]       on training sources; below 0, the model knows
+                                                   more about them than the examples tell
+    few_shot_regret         KL(p ‖ q)              excess loss over knowing the source
+    few_shot_regret_bayes   KL(p ‖ b)              the best predictor's; no model is below it
+    few_shot_phase          share of sequences on which b minimises KL(r ‖ q) over predictors r
 
-Expectations over the next token are taken exactly, which leaves the noise of contexts alone.
-Sequences are drawn for this with random numbers of their own, so that their sources are new ones;
-curves are over the examples that stand before a token. Source: distances to predictors as the
-phases of learning, Edelman et al. 2024, arXiv:2402.11004.
+Expectations over the next token are exact, so the only noise is that of the contexts. The probe
+draws its sequences from its own random stream, so their sources are new. Curves are by the number
+of examples before a token. Source: distances to predictors as phases of learning, Edelman et al.
+2024, arXiv:2402.11004.
 """
 
 from __future__ import annotations
@@ -39,36 +39,36 @@ from scaling.training.probing import TrainedRun, average
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 32  # sequences
-_BIN = math.sqrt(2.0)  # from one point of a curve to the next: 13 of 128 examples
+_BIN = math.sqrt(2.0)  # ratio of bin edges: 13 points for 128 examples
 _EXAMPLES = "examples in the context"
 
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """Sequences and what can be known of them."""
+    """Sequences and their exact predictors."""
 
     tokens: IntArray
     judged: Judged
 
 
 def measure_excess(trained: TrainedRun) -> Measured:
-    """Loss beyond the best predictor's, on new sources [nats/token]."""
+    """Measure the excess loss over the best predictor on new sources [nats/token]."""
     each = _compare(trained, BAYES)
-    return *_average(each), _draw(trained, each, "loss beyond the best predictor's [nats/token]")
+    return *_average(each), _draw(trained, each, "excess over the best predictor [nats/token]")
 
 
 def measure_simple(trained: TrainedRun) -> Measured:
-    """KL from the simpler predictor [nats/token]."""
+    """Measure the KL divergence from the simple predictor [nats/token]."""
     return _average(_compare(trained, SIMPLE))
 
 
 def measure_uniform(trained: TrainedRun) -> Measured:
-    """KL from guessing [nats/token]."""
+    """Measure the KL divergence from the uniform predictor [nats/token]."""
     return _average(_compare(trained, UNIFORM))
 
 
 def measure_seen(trained: TrainedRun) -> Measured:
-    """Loss beyond the best predictor's, on sources that were trained on [nats/token]."""
+    """Measure the excess loss over the best predictor on training sources [nats/token]."""
     judged = _draw_sequences(trained, seen=True).judged
     best = judged.predictors[BAYES]
     each = measure_divergence(judged.truth, _say(trained, seen=True))
@@ -76,7 +76,7 @@ def measure_seen(trained: TrainedRun) -> Measured:
 
 
 def measure_phase(trained: TrainedRun) -> Measured:
-    """Share of sequences on which the model is nearest to the best predictor."""
+    """Measure the share of sequences on which the model is nearest to the best predictor."""
     predictors = _draw_sequences(trained).judged.predictors
     far = {name: _compare(trained, name).mean(axis=1) for name in predictors}
     nearest = far[BAYES] <= np.min(list(far.values()), axis=0)
@@ -85,28 +85,30 @@ def measure_phase(trained: TrainedRun) -> Measured:
 
 
 def measure_regret(trained: TrainedRun) -> Measured:
-    """Loss beyond who knows the source [nats/token]."""
+    """Measure the excess loss over knowing the source [nats/token]."""
     each = measure_divergence(_draw_sequences(trained).judged.truth, _say(trained))
     return *_average(each), _draw(trained, each, _REGRET)
 
 
 def measure_regret_bayes(trained: TrainedRun) -> Measured:
-    """The same of the best predictor; nothing is asked of the model."""
+    """Measure the best predictor's excess loss over knowing the source; the model is not used."""
     judged = _draw_sequences(trained).judged
     each = measure_divergence(judged.truth, _log(judged.predictors[BAYES]))
     return *_average(each), _draw(trained, each, _REGRET)
 
 
-_REGRET = "loss beyond knowing the source [nats/token]"
+_REGRET = "excess over the known source [nats/token]"
 
 
 def bin_examples(each: FloatArray, examples: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(examples, mean, its standard error over sequences), from the first example on, in bins whose
-    ends are a factor of √2 apart.
+    """Average by the number of examples, from the first on, in bins with edges a factor √2 apart.
 
     Args:
-        each: Shape (sequences, p).
-        examples: Before each of p tokens, ascending.
+        each: Values, shape (sequences, p).
+        examples: Number of examples before each of p tokens, ascending.
+
+    Returns:
+        (examples, mean, standard error over sequences) of each bin.
     """
     steps = math.ceil(math.log(max(2, int(examples.max()) + 1), _BIN))
     ends = np.unique(np.round(_BIN ** np.arange(steps + 1)).astype(np.int64))
@@ -134,7 +136,7 @@ def _draw_sequences(trained: TrainedRun, *, seen: bool = False) -> _Drawn:
 
 
 def _say(trained: TrainedRun, *, seen: bool = False) -> FloatArray:
-    """ln q of every id at the tokens that count, shape (sequences, p, v)."""
+    """Return ln q of every id at the scored tokens, shape (sequences, p, v)."""
     drawn = _draw_sequences(trained, seen=seen)
 
     def read() -> FloatArray:
@@ -152,13 +154,13 @@ def _say(trained: TrainedRun, *, seen: bool = False) -> FloatArray:
 
 
 def _compare(trained: TrainedRun, name: str) -> FloatArray:
-    """KL(a predictor ‖ q) of new sources [nats], shape (sequences, p)."""
+    """Return KL(predictor ‖ q) on new sources [nats], shape (sequences, p)."""
     predictor = _draw_sequences(trained).judged.predictors[name]
     return measure_divergence(predictor, _say(trained))
 
 
 def _average(each: FloatArray) -> tuple[float, float]:
-    """Mean over sequences, and its standard error."""
+    """Return the mean over sequences and its standard error."""
     return average(each.mean(axis=1))
 
 
@@ -175,6 +177,6 @@ def _draw(trained: TrainedRun, each: FloatArray, label: str) -> ProbeCurve:
 
 
 def _log(p: FloatArray) -> FloatArray:
-    """ln p; −inf where p is 0, which no source gives a probability."""
+    """Return ln p; −inf where p is 0, which no source ever draws."""
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(p))

@@ -10,7 +10,8 @@ one step: decay is then the slope, near 0, of a curve that is not exponential.
 
 At the start the head and, in a transformer, the output projections of each block are zero, so that
 no gradient flows. For this measurement they are drawn like hidden matrices, with a separate seed,
-to measure the architecture. The expectation is over held-out windows, evenly spread.
+to measure the architecture. A run that starts from trained weights is measured with those weights.
+The expectation is over held-out windows, evenly spread.
 """
 
 from __future__ import annotations
@@ -43,8 +44,17 @@ def measure_decay(trained: TrainedRun) -> Measured:
 
 
 def measure_decay_at_start(trained: TrainedRun) -> Measured:
-    """Decay before the first step [1/token], its standard error over windows, and g(j)."""
-    return _measure(trained, build_start(trained.run))
+    """Decay before the first step [1/token], its standard error over windows, and g(j).
+
+    A run that starts from another's weights is measured with these.
+
+    Raises:
+        IntegrityError: Those weights are not in the results folder, or they have changed.
+    """
+    model = build_start(trained.run)
+    if (weights := trained.read_start()) is not None:
+        model.load_state_dict(weights)
+    return _measure(trained, model)
 
 
 def build_start(run: RunSpec) -> nn.Module:
