@@ -129,7 +129,7 @@ def _picture_probe(beyond: Beyond, group: Sequence[ProbeValue], scale: LossScale
     curved = [one.name for one in group if one.curve is not None]
     if curved:
         draws.append(partial(draw_curves, beyond, curved))
-    against = ", ".join(_WORDS[one] for one in panels) or "nothing that varies"
+    against = ", ".join(_WORDS[one] for one in panels)
     return compose_picture(
         f"probe-{first.name.replace('_', '-')}",
         draws,

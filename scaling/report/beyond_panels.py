@@ -61,8 +61,8 @@ class Quantity:
 
 
 def list_panels(beyond: Beyond) -> list[Against]:
-    """What the runs vary in: N, D, the loss, and C if N and D both vary."""
-    runs = [run for sweep in beyond.sweeps for run in sweep.runs]
+    """What cells vary in: N, D, the loss, and C if N and D both vary; N if nothing varies."""
+    runs = [run for sweep in beyond.sweeps for run in average_seeds(sweep.runs)]
     spans = {
         name: max(getattr(one, name) for one in runs) / min(getattr(one, name) for one in runs)
         for name in ("params", "tokens")
@@ -70,7 +70,9 @@ def list_panels(beyond: Beyond) -> list[Against]:
     shown: list[Against] = [name for name in ("params", "tokens") if spans[name] > _SAME]
     if len(shown) > 1:
         shown.append("flops")
-    return [*shown, "loss"] if len({one.loss for one in runs}) > 1 else shown
+    if len({one.loss for one in runs}) > 1:
+        shown.append("loss")
+    return shown or ["params"]
 
 
 def draw_by_size(beyond: Beyond, shown: Quantity, ax: Axes) -> None:

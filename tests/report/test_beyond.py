@@ -203,6 +203,15 @@ def test_only_what_varies_has_a_panel() -> None:
     assert every == [["params", "tokens", "flops", "loss"], ["params", "loss"], ["tokens"]]
 
 
+def test_seeds_of_one_cell_are_drawn_against_its_size() -> None:
+    runs = tuple(one for one in make_sweep("a").runs if (one.params, one.tokens) == (1e4, 1e5))
+    again = dataclasses.replace(runs[0], loss=runs[0].loss + 0.1)  # of another seed
+    for own in ((runs[0],), (runs[0], again)):
+        beyond = Beyond(sweeps=(ProbedSweep(name="a", runs=own),), lost={})
+        assert list_panels(beyond) == ["params"]
+        assert all("<svg" in group.picture.wide for group in show_beyond(beyond, NATS))
+
+
 def test_guessing_is_named_where_it_is_known() -> None:
     beyond = Beyond(
         sweeps=(make_sweep("a", ("answer_accuracy",)),), lost={}, chances={"answer_accuracy": 0.1}
