@@ -28,8 +28,9 @@ from scaling.errors import ScalingError
 from scaling.fitting.abilities.link import Link, LinkFit
 from scaling.fitting.abilities.scores import Scores
 from scaling.fitting.bootstrap import draw_laws
+from scaling.fitting.cell_forecast import CellForecast
 from scaling.fitting.checks.points import find_law_problem
-from scaling.fitting.fitted import Interval, finite_or_none
+from scaling.fitting.fitted import finite_or_none
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.one_variable import fit_curve
@@ -48,38 +49,24 @@ _Predict = Callable[[FloatArray, FloatArray], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """Forecast and measurement of one cell of the two largest sizes.
+class Outcome(CellForecast):
+    """Sharp score of one cell of the two largest sizes.
 
     Attributes:
-        params, tokens, runs: N, D and the number of runs.
         smooth, smooth_measured: Smooth score in the form that the law fits: a higher-is-better
             score as its distance to the bound.
-        forecast: Forecast sharp score.
-        interval: Interval of the forecast, for the mean of `runs` runs.
-        measured: Mean sharp score.
         linked: Sharp score that the link gives at the measured smooth score. If it is right and
             `forecast` is wrong, the error comes from the law of the smooth score.
     """
 
-    params: float
-    tokens: float
-    runs: int
     smooth: float
     smooth_measured: float
-    forecast: float
-    interval: Interval
-    measured: float
     linked: float
 
     @property
     def error(self) -> float:
         """Measured minus forecast."""
         return self.measured - self.forecast
-
-    @property
-    def inside(self) -> bool:
-        return self.interval.low <= self.measured <= self.interval.high
 
     def to_contract(self) -> dict[str, Any]:
         """Return it as JSON."""

@@ -23,6 +23,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import stdtrit
 
+from scaling.fitting.cell_forecast import CellForecast
 from scaling.fitting.few_shot.runs import ShotRun
 from scaling.fitting.fitted import Interval
 from scaling.sweep.probes import ProbeCurve
@@ -93,34 +94,6 @@ class ShotCell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShotForecast:
-    """c or ln a at the largest N and one D: the forecast, and the mean over its seeds."""
-
-    params: float
-    tokens: float
-    runs: int
-    forecast: float
-    interval: Interval
-    measured: float
-
-    @property
-    def inside(self) -> bool:
-        return self.interval.low <= self.measured <= self.interval.high
-
-    def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
-        return {
-            "params": self.params,
-            "tokens": self.tokens,
-            "runs": self.runs,
-            "forecast": self.forecast,
-            "interval": self.interval.to_contract(),
-            "measured": self.measured,
-            "inside": self.inside,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
     """How c or ln a changes with ln N and ln D, among the runs that infer.
 
@@ -129,7 +102,7 @@ class Trend:
         slopes: Slope and interval by variable (N, D); a variable that does not vary has none.
         runs: Number of runs fitted.
         reason: The reason there are no slopes; empty if there are some.
-        forecasts: Forecasts of the largest N from the smaller sizes.
+        forecasts: c or ln a at the largest N and each D, from the smaller sizes.
         refused: The reason there are no forecasts.
     """
 
@@ -137,7 +110,7 @@ class Trend:
     slopes: dict[str, tuple[float, Interval]]
     runs: int
     reason: str
-    forecasts: tuple[ShotForecast, ...]
+    forecasts: tuple[CellForecast, ...]
     refused: str
 
     def to_contract(self) -> dict[str, Any]:
@@ -279,7 +252,7 @@ def _find_trend(quantity: str, rows: FloatArray) -> Trend:
             refused=reason,
         )  # fmt: skip
     fit = _Line(rows)
-    forecasts: tuple[ShotForecast, ...] = ()
+    forecasts: tuple[CellForecast, ...] = ()
     refused = ""
     below = rows[rows[:, 0] < sizes[-1]]
     if sizes.size <= FEWEST_SIZES:
@@ -297,13 +270,13 @@ def _find_trend(quantity: str, rows: FloatArray) -> Trend:
     )  # fmt: skip
 
 
-def _forecast(line: _Line, rows: FloatArray) -> tuple[ShotForecast, ...]:
+def _forecast(line: _Line, rows: FloatArray) -> tuple[CellForecast, ...]:
     found = []
     for tokens in np.unique(rows[:, 1]):
         own = rows[rows[:, 1] == tokens]
         said, interval = line.predict(own[0, 0], tokens, runs=len(own))
         found.append(
-            ShotForecast(
+            CellForecast(
                 params=float(own[0, 0]),
                 tokens=float(tokens),
                 runs=len(own),

@@ -19,7 +19,7 @@ import numpy as np
 
 from scaling.fitting.abilities.scores import sort_cells
 from scaling.fitting.bootstrap import draw_laws
-from scaling.fitting.fitted import Interval
+from scaling.fitting.cell_forecast import CellForecast
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.metric_laws.form import Along, Form
 from scaling.fitting.noise import estimate_replicate_sigma
@@ -32,40 +32,14 @@ _FEWEST_DRAWS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellOutcome:
+class CellOutcome(CellForecast):
     """One cell of the largest runs, in the metric's own values.
 
     Attributes:
-        params, tokens, runs: N, D, and how many runs were trained there.
-        forecast: By the law of the smaller runs.
-        interval: Of the mean of as many runs.
-        measured: Their mean.
         miss: Miss as a share of the metric's range; see `support`.
     """
 
-    params: float
-    tokens: float
-    runs: int
-    forecast: float
-    interval: Interval
-    measured: float
     miss: float
-
-    @property
-    def inside(self) -> bool:
-        return self.interval.low <= self.measured <= self.interval.high
-
-    def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "params": self.params,
-            "tokens": self.tokens,
-            "runs": self.runs,
-            "forecast": self.forecast,
-            "interval": self.interval.to_contract(),
-            "measured": self.measured,
-            "inside": self.inside,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
