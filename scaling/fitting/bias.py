@@ -18,16 +18,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.abilities.names import AbilityNames
 from scaling.fitting.abilities.scores import gather_scores
 from scaling.fitting.abilities.success import SuccessLaw, fit_success
 from scaling.fitting.fitted import Interval
+from scaling.fitting.intervals import find_mean_interval
 from scaling.tables.metrics import Metric
 from scaling.tables.run_table import RunTable
-from scaling.units import FloatArray
 
 LEVEL = 0.9
 HALF = 0.5  # share answered wrongly
@@ -210,15 +209,6 @@ def find_half(curve: Curve) -> float | None:
     (x, y), (next_x, next_y) = curve[above[-1]], curve[above[-1] + 1]
     share = (y - HALF) / (y - next_y)
     return math.exp(math.log(x) + share * (math.log(next_x) - math.log(x)))
-
-
-def find_mean_interval(values: FloatArray, level: float) -> Interval | None:
-    """Student's t interval of a mean; None for a single value."""
-    if len(values) < 2:
-        return None
-    error = float(values.std(ddof=1)) / math.sqrt(len(values))
-    half, mean = error * float(stdtrit(len(values) - 1, 0.5 * (1.0 + level))), float(values.mean())
-    return Interval(low=mean - half, high=mean + half, level=level)
 
 
 def _fit_half(table: RunTable, name: str) -> SuccessLaw | None:

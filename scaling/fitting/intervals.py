@@ -1,4 +1,4 @@
-"""The percentile interval of draws."""
+"""The percentile interval of draws, and Student's interval of a mean."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def find_interval(
     if answer is not None:
         low, high = min(low, answer), max(high, answer)
     return Interval(low=low, high=high, level=level)
+
+
+def find_mean_interval(values: FloatArray, level: float) -> Interval | None:
+    """Student's t interval of the mean of values, shape (n,); None for fewer than two."""
+    from scipy.special import stdtrit  # an answer needs no scipy
+
+    if values.size < 2:
+        return None
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(values.size)
+    half = float(stdtrit(values.size - 1, 0.5 + 0.5 * level)) * error
+    return Interval(low=mean - half, high=mean + half, level=level)
 
 
 def _find_quantile(ordered: FloatArray, share: float, as_drawn: bool) -> float:

@@ -15,8 +15,9 @@ import numpy as np
 
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.abilities.success import find_share_interval
-from scaling.fitting.bias import LEVEL, find_mean_interval
+from scaling.fitting.bias import LEVEL
 from scaling.fitting.fitted import Interval
+from scaling.fitting.intervals import find_mean_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr
 
 from scaling.fitting.abilities.predictability import LEAST_SPAN, MAX_ALARM
 from scaling.fitting.abilities.scores import Scores
 from scaling.fitting.fitted import Interval
+from scaling.fitting.intervals import find_mean_interval
 from scaling.units import FloatArray
 
 Agreement = Literal["agrees", "exceeds", "lags", "mixed", "unclear", "no_null"]
@@ -116,7 +117,7 @@ def compare_null(scores: Scores, *, level: float = 0.9) -> NullComparison:
             agreement="unclear", difference=None, interval=None, margin=margin, cells=()
         )
     gaps = np.concatenate(pooled)
-    interval = _bound_mean(gaps, level)
+    interval = find_mean_interval(gaps, level)
     return NullComparison(
         agreement=_judge(cells, interval, margin),
         difference=float(gaps.mean()),
@@ -180,12 +181,3 @@ def _test_gap(gaps: FloatArray, error: float | None) -> float | None:
     if spread == 0.0:
         return 1.0 if gaps.mean() == 0.0 else 0.0
     return float(2.0 * stdtr(gaps.size - 1, -abs(float(gaps.mean())) / spread))
-
-
-def _bound_mean(gaps: FloatArray, level: float) -> Interval | None:
-    """Student's interval of the mean; None for one run."""
-    if gaps.size < 2:
-        return None
-    middle, error = float(gaps.mean()), float(gaps.std(ddof=1)) / math.sqrt(gaps.size)
-    half = float(stdtrit(gaps.size - 1, 0.5 + 0.5 * level)) * error
-    return Interval(low=middle - half, high=middle + half, level=level)

@@ -26,6 +26,7 @@ from scipy.special import stdtrit
 from scaling.fitting.cell_forecast import CellForecast
 from scaling.fitting.few_shot.runs import ShotRun
 from scaling.fitting.fitted import Interval
+from scaling.fitting.intervals import find_mean_interval
 from scaling.sweep.probes import ProbeCurve
 from scaling.units import FloatArray
 
@@ -233,7 +234,7 @@ def _describe_cell(
         floor=_mean([one.floor for one in known]),
         scale=math.exp(float(np.log([one.scale for one in known]).mean())) if known else None,
         exponent=_mean(exponents.tolist()),
-        interval=_bound_mean(exponents),
+        interval=find_mean_interval(exponents, LEVEL),
         start=_mean([one.start for one in best]),
         bound_exponent=_mean([one.exponent for one in best]),
     )
@@ -328,12 +329,3 @@ class _Line:
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
-
-
-def _bound_mean(values: FloatArray) -> Interval | None:
-    if values.size < 2:
-        return None
-    half = float(stdtrit(values.size - 1, 0.5 + 0.5 * LEVEL)) * float(values.std(ddof=1))
-    half /= math.sqrt(values.size)
-    middle = float(values.mean())
-    return Interval(low=middle - half, high=middle + half, level=LEVEL)
