@@ -132,7 +132,7 @@ def settle_unit(source: Path, options: dict[str, Any]) -> tuple[LossScale, dict[
         click.UsageError: Both a unit of losses and a metric in place of losses are asked for.
     """
     from scaling.laws.registry import rescale_name
-    from scaling.workflow.stored import find_loss_scale
+    from scaling.ledger.contents import find_loss_scale
 
     if read_metric(options) is not None:
         return METRIC, options
