@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from scaling.sweep.shapes import ModelShape
     from scaling.units.losses import LossScale
 
-    Ladder: TypeAlias = tuple[ModelShape, ...] | None
+    Ladder: TypeAlias = Iterable[ModelShape] | None
 
 
 @click.command()
