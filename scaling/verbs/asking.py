@@ -158,7 +158,6 @@ def allocate(
     sizes, loss, service and unique data (docs/questions.md).
     """
     from scaling.allocation import allocate as allocate_question
-    from scaling.allocation.members import ask_members
     from scaling.terminal.answers import format_allocation, format_members
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
@@ -177,7 +176,11 @@ def allocate(
             )
             for one in questions
         ]
-        return [_Told(one, ask_members(fitted, one.flops) if verbose else None) for one in answers]
+        if not verbose:
+            return [_Told(one, None) for one in answers]
+        from scaling.allocation.members import ask_members
+
+        return [_Told(one, ask_members(fitted, one.flops)) for one in answers]
 
     def format_one(one: _Told) -> str:
         text = format_allocation(one.answer, scale)
