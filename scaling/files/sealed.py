@@ -82,15 +82,17 @@ def build_value(kind: type[Any], value: object, where: str) -> Any:
 
 # Checks a value, given its place in the document, and returns it as the field takes it.
 _Check: TypeAlias = Callable[[Any, str], Any]
+_checks: dict[type[Any], tuple[dict[str, _Check], frozenset[str]]] = {}
 
 
-@functools.cache  # resolving annotations costs more than a thousand checks
 def _find_checks(kind: type[Any]) -> tuple[dict[str, _Check], frozenset[str]]:
     """The check of each field, and the fields that a document must have: one written before a field
     existed lacks it, and takes its default."""
-    hints, fields = typing.get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
-    needed = (field.name for field in fields if field.default is dataclasses.MISSING)
-    return {field.name: _make_check(hints[field.name]) for field in fields}, frozenset(needed)
+    if kind not in _checks:  # resolving annotations costs more than a thousand checks
+        hints, fields = typing.get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
+        needed = frozenset(one.name for one in fields if one.default is dataclasses.MISSING)
+        _checks[kind] = {one.name: _make_check(hints[one.name]) for one in fields}, needed
+    return _checks[kind]
 
 
 def _make_check(hint: Any) -> _Check:
@@ -99,7 +101,7 @@ def _make_check(hint: Any) -> _Check:
         build: _Check = args[1]
         return build
     if dataclasses.is_dataclass(hint):
-        return functools.partial(build_value, hint)
+        return functools.partial(build_value, typing.cast(type[Any], hint))
     if origin in (typing.Union, types.UnionType):
         (arm,) = (one for one in args if one is not type(None))
         check_arm = _make_check(arm)
