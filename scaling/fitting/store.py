@@ -44,7 +44,7 @@ from scaling.units import FloatArray
 FORMAT = "scaling-fit"
 _BODY = b',"fit":'
 _LIMIT_BYTES = 256 * 2**20  # 10^5 draws in 70 columns of 11 characters are 77 MB
-FORMAT_VERSION = 12  # raise when an older fit would be misread
+FORMAT_VERSION = 13  # raise when an older fit would be misread
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
