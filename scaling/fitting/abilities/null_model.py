@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtr
 
+from scaling.files.contract import write_fields
 from scaling.fitting.abilities.predictability import LEAST_SPAN, MAX_ALARM
 from scaling.fitting.abilities.scores import Scores
 from scaling.fitting.fitted import Interval
@@ -47,13 +48,7 @@ class NullCell:
 
     def to_contract(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {
-            "params": self.params,
-            "tokens": self.tokens,
-            "runs": self.runs,
-            "difference": self.difference,
-            "p": self.chance,
-        }
+        return write_fields(self, chance="p")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +69,6 @@ class NullComparison:
     interval: Interval | None
     margin: float
     cells: tuple[NullCell, ...]
-
-    def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "agreement": self.agreement,
-            "difference": self.difference,
-            "interval": None if self.interval is None else self.interval.to_contract(),
-            "margin": self.margin,
-            "cells": [one.to_contract() for one in self.cells],
-        }
 
 
 def compare_null(scores: Scores, *, level: float = 0.9) -> NullComparison:

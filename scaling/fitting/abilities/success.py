@@ -30,9 +30,10 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import betaincinv, chdtrc, chdtri
 
+from scaling.files.contract import to_contract, write_fields
 from scaling.fitting.abilities.logistic import Trials, find_end, maximise
 from scaling.fitting.abilities.scores import Scores
-from scaling.fitting.fitted import Interval, finite_or_none
+from scaling.fitting.fitted import Interval
 from scaling.units import FloatArray
 
 Variables = Literal["N", "D", "N and D"]
@@ -75,15 +76,7 @@ class CellCount:
 
     def to_contract(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {
-            "params": self.params,
-            "tokens": self.tokens,
-            "runs": self.runs,
-            "successes": self.successes,
-            "interval": self.interval.to_contract(),
-            "in_transition": self.in_transition,
-            "runs_wanted": self.wanted,
-        }
+        return {**write_fields(self), "runs_wanted": self.wanted}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,18 +143,16 @@ class SuccessLaw:
             "threshold": self.threshold,
             "variables": self.variables,
             "midpoint": self.midpoint,
-            "interval": None if self.interval is None else self.interval.to_contract(),
+            "interval": to_contract(self.interval),
             "at_tokens": self.at_tokens,
-            "slope": finite_or_none(self.slope),
-            "slope_interval": None
-            if self.slope_interval is None
-            else self.slope_interval.to_contract(),
+            "slope": to_contract(self.slope),
+            "slope_interval": to_contract(self.slope_interval),
             "trade": self.trade,
             "separated": self.separated,
             "width": self.width,
             "p_flat": self.chance_flat,
             "enough_seeds": self.enough_seeds,
-            "cells": [one.to_contract() for one in self.cells],
+            "cells": to_contract(self.cells),
             "reason": self.reason,
         }
 

@@ -23,6 +23,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import stdtrit
 
+from scaling.files.contract import to_contract, write_fields
 from scaling.fitting.cell_forecast import CellForecast
 from scaling.fitting.few_shot.runs import ShotRun
 from scaling.fitting.fitted import Interval
@@ -89,7 +90,7 @@ class ShotCell:
             "law": None
             if self.exponent is None
             else {"e": self.floor, "a": self.scale, "c": self.exponent, "k0": self.start},
-            "c_interval": None if self.interval is None else self.interval.to_contract(),
+            "c_interval": to_contract(self.interval),
             "c_of_best_predictor": self.bound_exponent,
         }
 
@@ -116,17 +117,11 @@ class Trend:
 
     def to_contract(self) -> dict[str, Any]:
         """Return the same values as JSON."""
-        return {
-            "quantity": self.quantity,
-            "slopes": {
-                name: {"value": value, "interval": interval.to_contract()}
-                for name, (value, interval) in self.slopes.items()
-            },
-            "n": self.runs,
-            "reason": self.reason,
-            "forecasts": [one.to_contract() for one in self.forecasts],
-            "refused": self.refused,
+        slopes = {
+            name: {"value": value, "interval": interval.to_contract()}
+            for name, (value, interval) in self.slopes.items()
         }
+        return {**write_fields(self, runs="n"), "slopes": slopes}
 
 
 def fit_bound(curve: ProbeCurve | None) -> ShotLaw | None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.files.contract import to_contract
 from scaling.fitting.abilities.scores import sort_cells
 from scaling.fitting.bootstrap import draw_laws
 from scaling.fitting.cell_forecast import CellForecast
@@ -72,7 +73,7 @@ class LargestForecast:
             "along": self.along,
             "n": self.fitted,
             "mean_miss": self.error,
-            "cells": [one.to_contract() for one in self.cells],
+            "cells": to_contract(self.cells),
         }
 
 

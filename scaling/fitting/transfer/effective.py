@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from scaling.files.contract import to_contract, write_fields
 from scaling.fitting.fitted import Interval
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.transfer.arms import Variant
@@ -74,19 +75,18 @@ class TransferCell:
 
     def to_contract(self) -> dict[str, Any]:
         """Return the same values as JSON."""
-        ends = self.transferred_interval
         return {
             "params": self.params,
             "tokens": self.data,
             "loss": self.tuned.loss,
             "scratch_loss": self.scratch_loss,
             "difference": self.difference,
-            "difference_interval": _write(self.difference_interval),
+            "difference_interval": to_contract(self.difference_interval),
             "sign": self.sign,
             "transferred": None if self.censored else self.transferred,
             "bound": self.transferred if self.censored else None,
             "censored": self.censored or None,
-            "interval": _write(ends),
+            "interval": to_contract(self.transferred_interval),
             "multiplier": None if self.censored else self.effective / self.data,
             "runs": len(self.tuned.losses),
             "trained_tokens": self.tuned.tokens,
@@ -258,10 +258,6 @@ def _draw_sigma(
     return np.asarray(sigma * np.sqrt(freedom / rng.chisquare(freedom, draws)))
 
 
-def _write(interval: Interval | None) -> list[float | None] | None:
-    return None if interval is None else interval.to_contract()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignChange:
     """Where pre-training turns from help to harm as D_F grows, at one N.
@@ -281,13 +277,7 @@ class SignChange:
 
     def to_contract(self) -> dict[str, Any]:
         """Return the same values as JSON."""
-        return {
-            "params": self.params,
-            "helps": list(self.helps),
-            "hurts": list(self.hurts),
-            "tokens": self.at,
-            "interval": _write(self.interval),
-        }
+        return write_fields(self, at="tokens")
 
 
 def find_sign_changes(measured: Measured, *, level: float) -> tuple[SignChange, ...]:
