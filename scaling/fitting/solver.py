@@ -15,6 +15,7 @@ objective is that of Hoffmann et al. 2022, arXiv:2203.15556, sec. D.2, summed, n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,6 +154,11 @@ def solve(
             solved = _newton(task, state, delta, final=delta == task.delta)
             state = _State(solved.theta, state.weight, state.target, state.held)
         parts.append(solved)
+    return join_solutions(parts)
+
+
+def join_solutions(parts: Sequence[Solutions]) -> Solutions:
+    """The solutions of several batches, in order."""
     if len(parts) == 1:
         return parts[0]
     return Solutions(
