@@ -22,9 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.laws.family import Axes, LawFamily
-from scaling.units import FloatArray, IntArray
-
-BoolArray = NDArray[np.bool_]
+from scaling.units import BoolArray, FloatArray, IntArray
 
 MAX_ITERATIONS = 100
 # Projected gradient / (n·δ), the mean of ψ/δ · g, which is at most about one: at 1e-7 ln L moves by

@@ -10,11 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scaling.fitting.fitted import Check, pass_if
 from scaling.tables.run_table import RunTable
-from scaling.units import FloatArray, format_count
+from scaling.units import BoolArray, FloatArray, format_count
 
 # N = 33k on 339k tokens in 2648 / 1324 / 662 / 331 steps of ever larger batches: 2.130 / 2.151 /
 # 2.228 / 2.314 nats (decision 0061): half of 2000 steps costs 1 %, a quarter 5 %.
@@ -301,7 +300,7 @@ def _list_fifths(tokens: FloatArray, share: FloatArray) -> list[_Fifth]:
     return sorted(found, key=lambda one: one.mean) if len(found) > 1 else []
 
 
-def _count(chosen: NDArray[np.bool_]) -> str:
+def _count(chosen: BoolArray) -> str:
     return f"{int(chosen.sum())} of {chosen.size} runs"
 
 
