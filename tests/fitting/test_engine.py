@@ -228,8 +228,3 @@ def test_reading_imports_no_heavy_library(modules, heavy):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_the_envelope_is_refused_with_its_reason():
-    with pytest.raises(UsageError, match="finished run of its own"):
-        fit_runs(simulate(), approach="envelope")
