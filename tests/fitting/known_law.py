@@ -29,6 +29,14 @@ def design_isoflop(
     return params, budget / (6.0 * params), budget
 
 
+def cross(
+    params_ends: tuple[float, float], tokens_ends: tuple[float, float], side: int
+) -> tuple[FloatArray, FloatArray]:
+    """(N, D) of a grid of `side` sizes and as many token counts, both evenly spaced in logs."""
+    grids = np.meshgrid(np.geomspace(*params_ends, side), np.geomspace(*tokens_ends, side))
+    return grids[0].ravel(), grids[1].ravel()
+
+
 def simulate(noise: float = NOISE, seed: int = 0, **design: object) -> RunTable:
     """A table of runs whose ln loss is the law's plus Gaussian noise."""
     params, tokens, budget = design_isoflop(**design)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from known_law import cross
 
 from scaling.allocation import allocate, predict
 from scaling.fitting.ensemble.members import fit_member
@@ -29,9 +30,7 @@ NAMES = [member.name for member in ENSEMBLE.members]
 
 
 def simulate(law: LawFamily, letters: FloatArray, noise: float = 0.001) -> RunTable:
-    params, tokens = (
-        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 3e9, 7), np.geomspace(1e9, 2e11, 7))
-    )
+    params, tokens = cross((1e7, 3e9), (1e9, 2e11), 7)
     rng = np.random.default_rng(0)
     loss = law.loss(letters, params, tokens) * np.exp(noise * rng.standard_normal(params.size))
     return make_table(params, tokens, loss=loss)
