@@ -37,8 +37,6 @@ _NO_FLOOR = 1e-3
 class Coupled(NumericAnswers):
     """The family; it has no state."""
 
-    has_frontier = True
-    needs_repeats = rugged = False
     name = "coupled"
     equation = "E + (A/N^alpha + B/D^beta)^k"
     parent = "chinchilla"

@@ -42,6 +42,11 @@ class NumericAnswers:
 
     lower: FloatArray
     upper: FloatArray
+    parent: str | None = None
+    weights: tuple[int, ...] = ()
+    floor: int | None = None
+    has_frontier = True
+    needs_repeats = rugged = False
     loss_letters: tuple[str, ...] | None = None
     words = LawWords()
     scored = False

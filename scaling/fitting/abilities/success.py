@@ -31,7 +31,7 @@ import numpy as np
 from scipy.special import betaincinv, chdtrc, chdtri
 
 from scaling.files.contract import to_contract, write_fields
-from scaling.fitting.abilities.logistic import Trials, find_end, maximise
+from scaling.fitting.abilities.logistic import Trials, find_end, maximise, raise_log
 from scaling.fitting.abilities.scores import Scores
 from scaling.fitting.fitted import Interval
 from scaling.units import FloatArray
@@ -171,7 +171,7 @@ def fit_success(scores: Scores, *, level: float = 0.9) -> SuccessLaw:
         fitted = None
     if (
         fitted is not None
-        and not 0.0 < _raise(design.centre + fitted.find_midpoint()[0]) < math.inf
+        and not 0.0 < raise_log(design.centre + fitted.find_midpoint()[0]) < math.inf
     ):
         reason = f"success follows D, and no {design.letter} that a number can hold moves it"
         fitted = None
@@ -285,7 +285,7 @@ class _Profile:
             )
             for side in (-0.5, 0.5)
         ]
-        return math.inf if self.is_step else self.slope, _raise(ends[0]), _raise(ends[1])
+        return math.inf if self.is_step else self.slope, raise_log(ends[0]), raise_log(ends[1])
 
     def _find_end(self, start: float, side: float, cut: float) -> float:
         """One end of the midpoint's interval. Far away a logistic is flat, and at least (to the
@@ -309,7 +309,7 @@ def _describe(
     )  # fmt: skip
     if fitted is None:
         return nothing
-    middle, low, high = (_raise(design.centre + one) for one in fitted.find_midpoint())
+    middle, low, high = (raise_log(design.centre + one) for one in fitted.find_midpoint())
     low = low or -math.inf  # a midpoint of 0 is an open end
     slope, least, most = fitted.find_slope()
     return dataclasses.replace(
@@ -321,11 +321,6 @@ def _describe(
         trade=float(fitted.rest[1]) / fitted.slope if design.at_tokens else None,
         chance_flat=fitted.chance,
     )
-
-
-def _raise(log: float) -> float:
-    """e^log; a low end of −inf gives 0."""
-    return math.inf if log > 700.0 else math.exp(log)  # e^709 is the largest double
 
 
 def _count_cells(

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from scaling.files.contract import to_contract, write_fields
-from scaling.fitting.abilities.logistic import Trials, maximise
+from scaling.fitting.abilities.logistic import Trials, maximise, raise_log
 from scaling.fitting.few_shot.runs import ShotRun
 from scaling.fitting.fitted import Interval
 from scaling.fitting.intervals import find_interval
@@ -205,7 +205,7 @@ class _Line:
         """Return the interval of M* at one size."""
         said = self.draws @ np.array([1.0, log_n - self.centre])
         low, high = self._widen(said, np.array([1.0, log_n - self.centre]), self.place(log_n))
-        return Interval(low=_raise(low), high=_raise(high), level=LEVEL)
+        return Interval(low=raise_log(low), high=raise_log(high), level=LEVEL)
 
     def bound_slope(self) -> Interval:
         low, high = self._widen(self.draws[:, 1], np.array([0.0, 1.0]), self.slope)
@@ -298,9 +298,5 @@ def _forecast_largest(
         return None, f"among the smaller sizes, {reason}"
     at = math.log(largest.params)
     return BoundaryForecast(
-        crossing=largest, threshold=_raise(line.place(at)), interval=line.bound(at)
+        crossing=largest, threshold=raise_log(line.place(at)), interval=line.bound(at)
     ), ""
-
-
-def _raise(log: float) -> float:
-    return math.inf if log > 700.0 else math.exp(log)
