@@ -65,19 +65,17 @@ class NullComparison:
     """
 
     agreement: Agreement
-    difference: float | None
-    interval: Interval | None
+    difference: float | None = None
+    interval: Interval | None = None
     margin: float
-    cells: tuple[NullCell, ...]
+    cells: tuple[NullCell, ...] = ()
 
 
 def compare_null(scores: Scores, *, level: float = 0.9) -> NullComparison:
     """Compare the sharp score of an ability with its null."""
     margin = MARGIN * scores.range
     if scores.null is None:
-        return NullComparison(
-            agreement="no_null", difference=None, interval=None, margin=margin, cells=()
-        )
+        return NullComparison(agreement="no_null", margin=margin)
     both = np.isfinite(scores.null)
     sharp = scores.average(np.where(both, scores.score, np.nan))
     null = scores.average(scores.null)
@@ -98,9 +96,7 @@ def compare_null(scores: Scores, *, level: float = 0.9) -> NullComparison:
             )
         )
     if not cells:
-        return NullComparison(
-            agreement="unclear", difference=None, interval=None, margin=margin, cells=()
-        )
+        return NullComparison(agreement="unclear", margin=margin)
     gaps = np.concatenate(pooled)
     interval = find_mean_interval(gaps, level)
     return NullComparison(

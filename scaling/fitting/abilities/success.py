@@ -100,15 +100,15 @@ class SuccessLaw:
 
     threshold: float
     variables: Variables
-    midpoint: float | None
-    interval: Interval | None
+    midpoint: float | None = None
+    interval: Interval | None = None
     at_tokens: float | None
-    slope: float | None
-    slope_interval: Interval | None
-    trade: float | None
-    chance_flat: float | None
-    cells: tuple[CellCount, ...]
-    reason: str
+    slope: float | None = None
+    slope_interval: Interval | None = None
+    trade: float | None = None
+    chance_flat: float | None = None
+    cells: tuple[CellCount, ...] = ()
+    reason: str = ""
 
     @property
     def separated(self) -> bool:
@@ -303,10 +303,8 @@ def _describe(
 ) -> SuccessLaw:
     """The law without its cells."""
     nothing = SuccessLaw(
-        threshold=threshold, variables=design.variables, midpoint=None, interval=None,
-        at_tokens=design.at_tokens, slope=None, slope_interval=None, trade=None,
-        chance_flat=None, cells=(), reason="",
-    )  # fmt: skip
+        threshold=threshold, variables=design.variables, at_tokens=design.at_tokens
+    )
     if fitted is None:
         return nothing
     middle, low, high = (raise_log(design.centre + one) for one in fitted.find_midpoint())

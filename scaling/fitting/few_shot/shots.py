@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -109,10 +109,10 @@ class Trend:
     """
 
     quantity: str
-    slopes: dict[str, tuple[float, Interval]]
+    slopes: dict[str, tuple[float, Interval]] = field(default_factory=dict)
     runs: int
     reason: str
-    forecasts: tuple[CellForecast, ...]
+    forecasts: tuple[CellForecast, ...] = ()
     refused: str
 
     def to_contract(self) -> dict[str, Any]:
@@ -243,10 +243,7 @@ def _find_trend(quantity: str, rows: FloatArray) -> Trend:
             f"{sizes.size} N and {np.unique(rows[:, 1]).size} D have runs that infer with a law; "
             f"{FEWEST_SIZES} N or D are needed"
         )
-        return Trend(
-            quantity=quantity, slopes={}, runs=len(rows), reason=reason, forecasts=(),
-            refused=reason,
-        )  # fmt: skip
+        return Trend(quantity=quantity, runs=len(rows), reason=reason, refused=reason)
     fit = _Line(rows)
     forecasts: tuple[CellForecast, ...] = ()
     refused = ""
