@@ -16,6 +16,7 @@ Source: Hernandez et al. 2021, arXiv:2102.01293.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -272,8 +273,8 @@ class SignChange:
     params: float
     helps: tuple[float, ...]
     hurts: tuple[float, ...]
-    at: float | None
-    interval: Interval | None
+    at: float | None = None
+    interval: Interval | None = None
 
     def to_contract(self) -> dict[str, Any]:
         """Return the same values as JSON."""
@@ -299,7 +300,7 @@ def _find_change(
     by_sign: Mapping[int, tuple[float, ...]] = {
         sign: tuple(one.data for one in cells if one.sign == sign) for sign in (-1, 1)
     }
-    found = SignChange(params=params, helps=by_sign[-1], hurts=by_sign[1], at=None, interval=None)
+    found = SignChange(params=params, helps=by_sign[-1], hurts=by_sign[1])
     if not found.helps or not found.hurts or min(found.helps) > max(found.hurts):
         return found
     first = next(at for at, one in enumerate(cells) if one.sign == -1)
@@ -310,13 +311,7 @@ def _find_change(
     rows = np.concatenate((y, measured.differences[:, list(places)]))
     curves = PchipInterpolator(x, rows, axis=1)(fine)
     at, *crossings = np.exp([_pass_zero(fine, one) for one in curves]).tolist()
-    return SignChange(
-        params=params,
-        helps=found.helps,
-        hurts=found.hurts,
-        at=at,
-        interval=find_interval(np.array(crossings), level),
-    )
+    return dataclasses.replace(found, at=at, interval=find_interval(np.array(crossings), level))
 
 
 def _pass_zero(x: FloatArray, y: FloatArray) -> float:
