@@ -97,7 +97,6 @@ class ExponentChange(Exponent):
         return None if self.interval is None else self.interval.low * self.interval.high > 0.0
 
     def to_contract(self) -> dict[str, Any]:
-        """The JSON of a change."""
         return {**write_fields(self), "sure": self.sure}
 
 

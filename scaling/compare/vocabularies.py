@@ -77,7 +77,6 @@ class VocabularyPoint:
     text_bytes: float
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return write_fields(self, bits="bits_per_byte")
 
 
@@ -102,7 +101,6 @@ class BudgetChoice:
     points: tuple[VocabularyPoint, ...]
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return write_fields(self, share="share_of_draws", beyond="beyond_data", points="tokenizers")
 
 

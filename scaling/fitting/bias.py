@@ -98,7 +98,6 @@ class BiasedCell:
     lag: Lag | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the cell as JSON values."""
         return {
             "params": self.params,
             "tokens": self.tokens,

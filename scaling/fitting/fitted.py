@@ -65,7 +65,6 @@ class Check:
         return dataclasses.replace(self, seen=seen, advice=advice)
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The contract's JSON of one check."""
         seen, advice = scale.reword(self.seen), scale.reword(self.advice)
         return {"code": self.code, "passed": self.passed, "seen": seen, "advice": advice}
 
@@ -159,7 +158,6 @@ class Frontier:
     draws: tuple[tuple[float, ...], ...]
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The contract's JSON of a frontier."""
         keys = ("flops", "params", "tokens", "loss")
         numbers = {name: to_contract(getattr(self, name)) for name in ("a", "b", "k_n", "k_d")}
         return {

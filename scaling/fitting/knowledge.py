@@ -94,7 +94,6 @@ class KnowingCell:
     full: bool
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the cell as JSON values."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -134,7 +133,6 @@ class Collapse:
     spread: float
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the fit as JSON values."""
         return write_fields(self, plain="residual", free="residual_free", apart="residual_apart")
 
 
@@ -160,7 +158,6 @@ class Floor:
     bound: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the floor as JSON values."""
         return write_fields(self, rates="hallucination", error="change_error")
 
 

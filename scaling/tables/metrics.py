@@ -103,7 +103,6 @@ class MetricFacts:
         return min(one, other), max(one, other)
 
     def to_contract(self) -> dict[str, Any]:
-        """Return `metric` as JSON."""
         return {**write_fields(self), "unit": self.unit or None}
 
 

@@ -59,7 +59,6 @@ class ScoredCell:
     high: int
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,

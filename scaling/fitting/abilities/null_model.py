@@ -47,7 +47,6 @@ class NullCell:
     chance: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return write_fields(self, chance="p")
 
 

@@ -51,7 +51,6 @@ class Parts:
     parts: tuple[Part, ...]
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return write_fields(self, name="of", label="by")
 
 

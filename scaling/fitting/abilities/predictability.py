@@ -94,7 +94,6 @@ class Predictability:
         return tuple(one for one in self.criteria if one.passed is not True)
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {"passed": self.passed, **write_fields(self)}
 
 

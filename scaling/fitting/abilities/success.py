@@ -75,7 +75,6 @@ class CellCount:
         return WANTED_SEEDS if self.in_transition else OTHER_SEEDS
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {**write_fields(self), "runs_wanted": self.wanted}
 
 
@@ -138,7 +137,6 @@ class SuccessLaw:
         return np.asarray(np.exp(-np.logaddexp(0.0, -min(self.slope, _STEEP) * beyond)))
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "threshold": self.threshold,
             "variables": self.variables,

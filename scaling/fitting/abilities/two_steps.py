@@ -69,7 +69,6 @@ class Outcome(CellForecast):
         return self.measured - self.forecast
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -109,7 +108,6 @@ class TwoSteps:
         return float(np.mean([abs(one.error) for one in self.outcomes]))
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "law": {"equation": self.equation, "params": self.letters},
             "link": {

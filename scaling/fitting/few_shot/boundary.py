@@ -75,7 +75,6 @@ class BoundaryForecast:
         return math.log(min(max(self.threshold, below), above) / self.threshold)
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
             **write_fields(self.crossing),
             "threshold": self.threshold,
@@ -112,7 +111,6 @@ class Boundary:
     refused: str
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
             "cells": to_contract(self.cells),
             "crossings": to_contract(self.crossings),

@@ -78,7 +78,6 @@ class ShotCell:
     bound_exponent: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -116,7 +115,6 @@ class Trend:
     refused: str
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         slopes = {
             name: {"value": value, "interval": interval.to_contract()}
             for name, (value, interval) in self.slopes.items()

@@ -68,7 +68,6 @@ class LargestForecast:
         return sum(one.inside for one in self.cells)
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "along": self.along,
             "n": self.fitted,

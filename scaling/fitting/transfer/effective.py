@@ -75,7 +75,6 @@ class TransferCell:
         return self.data + self.transferred
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
             "params": self.params,
             "tokens": self.data,
@@ -277,7 +276,6 @@ class SignChange:
     interval: Interval | None = None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return write_fields(self, at="tokens")
 
 

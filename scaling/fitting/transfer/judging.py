@@ -65,7 +65,6 @@ class Plane:
     chance: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
             "at_centre": self.at_centre,
             "per_log_tokens": self.per_data,
@@ -101,7 +100,6 @@ class EqualCompute:
     beyond: bool
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return write_fields(
             self,
             data="tokens",

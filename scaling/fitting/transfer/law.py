@@ -68,7 +68,6 @@ class TransferLaw:
     reason: str = ""
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
             "values": self.values or None,
             "intervals": to_contract(self.intervals),
