@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,8 +186,7 @@ class _State:
         )
 
 
-@dataclass(slots=True)
-class _Local:
+class _Local(NamedTuple):
     """F, its projected gradient and the Hessian at the members' θ; overwritten in place."""
 
     objective: FloatArray
@@ -196,17 +196,11 @@ class _Local:
     free: BoolArray
 
     def put(self, where: BoolArray, other: _Local) -> None:
-        for name in ("objective", "gradient", "hessian", "scale", "free"):
-            getattr(self, name)[where] = getattr(other, name)[where]
+        for mine, theirs in zip(self, other, strict=True):
+            mine[where] = theirs[where]
 
     def take(self, members: BoolArray) -> _Local:
-        return _Local(
-            self.objective[members],
-            self.gradient[members],
-            self.hessian[members],
-            self.scale[members],
-            self.free[members],
-        )
+        return _Local._make(one[members] for one in self)
 
 
 def _list_stages(task: Task, state: _State) -> tuple[float, ...]:
