@@ -20,7 +20,7 @@ from scaling.laws.family import LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.laws.kaplan import KAPLAN
 from scaling.sweep.cost_model import SIX_ND
-from scaling.tables.run_table import RunTable, make_table, sort_rows
+from scaling.tables.run_table import RunTable, make_table, select_rows, sort_rows
 from scaling.units import FloatArray
 
 HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])
@@ -201,7 +201,7 @@ def test_draws_shift_a_window_as_a_refit_would() -> None:
     counts = np.ones((1, len(table)))
     counts[0, fitted.rows[::3]] = 2.0
     doubled = np.concatenate((np.arange(len(table)), fitted.rows[::3]))
-    more = make_table(table.params[doubled], table.tokens[doubled], loss=table.loss[doubled])
+    more = select_rows(table, doubled)
     from scaling.fitting.ensemble.weights import _step
 
     moved = _step(fitted, counts[:, fitted.rows])[0]

@@ -102,9 +102,7 @@ def test_a_requested_law_is_compared_with_its_parent(letters: list[float], verdi
     noise = np.exp(0.002 * np.random.default_rng(0).standard_normal(len(table)))
     # With an exponent of 1 Droppo's law is Chinchilla's; otherwise it is no sum of two powers.
     bent = table.loss ** letters[5] * noise
-    fit = fit_runs(
-        make_table(table.params, table.tokens, loss=bent), family=family.name, bootstrap=None
-    )
+    fit = fit_runs(table.replace(loss=bent), family=family.name, bootstrap=None)
     (note,) = [one for one in fit.notes if "against chinchilla" in one]
     assert note.startswith("droppo (6 parameters) against chinchilla (5): objective ")
     assert verdict in note
