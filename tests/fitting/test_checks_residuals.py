@@ -2,23 +2,17 @@
 
 import numpy as np
 import pytest
-from known_law import NOISE, bend_middle, design_isoflop, judge, simulate
+from known_law import NOISE, add_seeds, bend_middle, design_isoflop, judge, simulate
 
 from scaling.tables.run_table import make_table
 
 
-def with_seeds(noise=NOISE, seed=0, *, every=3, factor=None):
+def with_seeds(*, seed=0, factor=None):
     """A sweep whose every third cell has a second seed; `factor` bends the losses of both."""
-    first, second = (simulate(noise, 2 * seed + at) for at in (0, 1))
-    rows = np.r_[np.arange(len(first)), np.arange(0, len(first), every)]
-    again = np.arange(rows.size) >= len(first)
-    loss = np.where(again, second.loss[rows], first.loss[rows])
-    params, tokens = first.params[rows], first.tokens[rows]
-    if factor is not None:
-        loss = loss * factor(params, tokens)
-    return make_table(
-        params, tokens, loss=loss, budget=first.budget[rows], seed=again.astype(np.int64)
-    )
+    table = add_seeds(*(simulate(seed=2 * seed + at) for at in (0, 1)), every=3)
+    if factor is None:
+        return table
+    return table.replace(loss=table.loss * factor(table.params, table.tokens))
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(1.0, True), (1.05, True), (1.2, False)])
