@@ -14,6 +14,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -151,51 +152,34 @@ def fit_parametric(
     final = solve(task, found.theta[best : best + 1], continuation=search is not task)
     in_basin = _count_basin(found.objective, search)
     lowest = float(found.objective[best])
-    return _describe(
-        task,
-        final,
-        0,
+    return ParametricFit(
+        **_read_solution(task, final, 0),
         basin_starts=in_basin,
         starts=len(found.objective),
         projection_gap=_find_gap(projected, lowest, search),
         projected=family.to_coefficients(zoomed[None], task.axes)[0],
-        proven=in_basin >= 2 and _agree(projected, lowest, search),
+        converged=bool(final.converged[0]) and in_basin >= 2 and _agree(projected, lowest, search),
     )
 
 
-def _describe(
-    task: Task,
-    solved: Solutions,
-    at: int,
-    *,
-    basin_starts: int,
-    starts: int,
-    projection_gap: float,
-    projected: FloatArray,
-    proven: bool,
-) -> ParametricFit:
-    """The fit of one solution; `proven` says whether the proofs besides its gradient hold."""
+def _read_solution(task: Task, solved: Solutions, at: int) -> dict[str, Any]:
+    """The fields of a fit that follow from one solution alone."""
     family, theta = task.family, solved.theta[at]
     log_loss, gradient = family.log_loss(theta[None], task.axes)
     on_bound = (theta <= family.lower) | (theta >= family.upper)
-    return ParametricFit(
-        task=task,
-        theta=theta,
-        coefficients=family.to_coefficients(theta[None], task.axes)[0],
-        objective=float(solved.objective[at]),
-        gradient_norm=float(solved.gradient_norm[at]),
-        basin_starts=basin_starts,
-        starts=starts,
-        projection_gap=projection_gap,
-        projected=projected,
-        converged=bool(solved.converged[at]) and proven,
-        at_bound=tuple(
+    return {
+        "task": task,
+        "theta": theta,
+        "coefficients": family.to_coefficients(theta[None], task.axes)[0],
+        "objective": float(solved.objective[at]),
+        "gradient_norm": float(solved.gradient_norm[at]),
+        "at_bound": tuple(
             name for name, flag in zip(family.theta_names, on_bound, strict=True) if flag
         ),
-        vanished=any(theta[one] <= family.lower[one] for one in family.weights),
-        residuals=log_loss[0] - task.target,
-        gradient=gradient[0],
-    )
+        "vanished": any(theta[one] <= family.lower[one] for one in family.weights),
+        "residuals": log_loss[0] - task.target,
+        "gradient": gradient[0],
+    }
 
 
 def refit_rows(fit: ParametricFit, parts: Sequence[IntArray]) -> list[ParametricFit]:
@@ -214,16 +198,8 @@ def _keep_rows(fit: ParametricFit, rows: IntArray, solved: Solutions, at: int) -
     """Turn a solution for some rows into a fit of them."""
     whole = fit.task
     task = dataclasses.replace(whole, axes=whole.axes.take(rows), target=whole.target[rows])
-    return _describe(
-        task,
-        solved,
-        at,
-        basin_starts=1,
-        starts=1,
-        projection_gap=fit.projection_gap,
-        projected=fit.projected,
-        proven=True,
-    )
+    own, converged = _read_solution(task, solved, at), bool(solved.converged[at])
+    return dataclasses.replace(fit, **own, basin_starts=1, starts=1, converged=converged)
 
 
 def locate_rows(task: Task, table: RunTable) -> Axes:
