@@ -37,6 +37,7 @@ _NO_FLOOR = 1e-3
 class Coupled(NumericAnswers):
     """The family; it has no state."""
 
+    has_frontier = True
     name = "coupled"
     equation = "E + (A/N^alpha + B/D^beta)^k"
     parent = "chinchilla"

@@ -53,6 +53,7 @@ class Farseer(NumericAnswers):
     """The family; it has no state. Its derivatives are written out: in Taylor arithmetic of nine
     variables a refit took .1 s, and a fit needs a thousand."""
 
+    has_frontier = True
     name = "farseer"
     equation = "exp(a3*N^gamma + b3) + exp(a2*N^beta + b2) * D^-exp(a1*N^alpha + b1)"
     parent = "chinchilla"

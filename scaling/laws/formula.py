@@ -25,6 +25,7 @@ class Formula(NumericAnswers):
     theta_names: tuple[str, ...]
     exponents: tuple[int, ...]
     search: FloatArray
+    has_frontier = True
     rugged = True
 
     def evaluate(self, theta: list[Jet], axes: Axes) -> Jet:

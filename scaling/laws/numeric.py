@@ -45,7 +45,6 @@ class NumericAnswers:
     parent: str | None = None
     weights: tuple[int, ...] = ()
     floor: int | None = None
-    has_frontier = True
     needs_repeats = rugged = False
     loss_letters: tuple[str, ...] | None = None
     words = LawWords()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -94,7 +94,10 @@ class Scores(Cells):
         rows = np.flatnonzero(np.isin(self.cell, chosen))
         table = select_rows(self.table, rows)
         cells, cell = sort_cells(table)
-        columns = {name: getattr(self, name) for name in ("smooth", "null", "error", "null_error")}
+        optional = ("smooth", "null", "error", "null_error")
+        columns: dict[str, Any] = {
+            name: None if (one := getattr(self, name)) is None else one[rows] for name in optional
+        }
         return dataclasses.replace(
             self,
             table=table,
@@ -102,7 +105,7 @@ class Scores(Cells):
             cell=cell,
             params=cells[:, 0],
             tokens=cells[:, 1],
-            **{name: None if one is None else one[rows] for name, one in columns.items()},
+            **columns,
         )
 
     def make_smooth_table(self) -> tuple[RunTable, IntArray]:
