@@ -137,7 +137,6 @@ def show_exponents(label: str, lowest: Sequence[tuple[float, float]]) -> None:
 
 
 def run_copying(pool: ProcessPoolExecutor, seeds: int, windows: Sequence[int]) -> None:
-    """The experiment `copying`."""
     corpus = prepare(())
     futures = {
         (window, layers, flops, width, seed): pool.submit(
@@ -172,7 +171,6 @@ def run_copying(pool: ProcessPoolExecutor, seeds: int, windows: Sequence[int]) -
 
 
 def run_recipe(pool: ProcessPoolExecutor, seeds: int, novels: str | None) -> None:
-    """The experiment `recipe`."""
     settings = [
         RecipeSpec(clip_norm=clip, warmup_fraction=warmup)
         for clip in (1.0, 1e9)
@@ -210,7 +208,6 @@ def _train_one(
 
 
 def main() -> None:
-    """Run one experiment and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", choices=("copying", "recipe"))
     parser.add_argument("--seeds", type=int, default=4)

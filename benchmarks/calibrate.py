@@ -144,7 +144,6 @@ def _parse_cell(text: str) -> tuple[int, int, float]:
 
 
 def main() -> None:
-    """Run the product and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=_parse_cell, nargs="+", default=[(32, 2, 1e11)])
     parser.add_argument("--text", nargs="*", default=[], help="files and folders; none: python's")

@@ -198,7 +198,6 @@ def repeat_sweeps(folders: list[Path], law: Path | None, repeats: int) -> None:
 
 
 def main() -> None:
-    """Read the options and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["alarms", "divergence", "repeats"])
     parser.add_argument("--results", type=Path, nargs="*", default=[])

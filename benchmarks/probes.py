@@ -63,7 +63,6 @@ def measure(path: Path, name: str, root: Path, place: float) -> None:
 
 
 def main() -> None:
-    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sweep", type=Path)
     parser.add_argument("--cell", type=float, default=0.0, help="from 0, the cheapest, to 1")

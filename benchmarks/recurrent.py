@@ -40,7 +40,6 @@ class PlainNetwork(nn.Module):
 
 
 def main() -> None:
-    """Print the table."""
     torch.set_num_threads(1)
     print(f"{name_processor()}; torch {torch.__version__}")
     print(f"{'family width/seq/batch':<24}{'plain':>12}{'ours':>12} tokens/s   ours takes  GFLOP/s")

@@ -117,7 +117,6 @@ def compare_pair(seconds: float) -> None:
 
 
 def main() -> None:
-    """Print what was asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from scaling.allocation.measured import Measurement
 from scaling.allocation.question import Question
+from scaling.files.contract import to_contract
 from scaling.fitting.fitted import Approach, Check, Interval, finite_or_none
 from scaling.sweep.shapes import ModelShape
 from scaling.tables.metrics import MetricFacts
@@ -110,22 +111,6 @@ class TradeOffs:
     other_sizes: tuple[OtherSize, ...]
     pareto: tuple[ParetoRow, ...]
 
-    def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON, with numbers that are not finite as null."""
-        rows = {
-            name: [
-                {key: finite_or_none(value) for key, value in dataclasses.asdict(row).items()}
-                for row in getattr(self, name)
-            ]
-            for name in ("other_sizes", "pareto")
-        }
-        return {
-            "of": self.of,
-            "extra_compute": finite_or_none(self.extra_compute),
-            "cheapest_params": finite_or_none(self.cheapest_params),
-            **rows,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
@@ -145,10 +130,6 @@ class Spending:
     days: float | None
     dollars: float | None
     serving_bytes: float
-
-    def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {name: finite_or_none(one) for name, one in dataclasses.asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,23 +239,23 @@ class Allocation:
             "loss": scale.to_or_none(self.loss),
             "level": self.level,
             "intervals": {
-                "params": _list_ends(self.params_interval),
-                "tokens": _list_ends(self.tokens_interval),
+                "params": to_contract(self.params_interval),
+                "tokens": to_contract(self.tokens_interval),
                 "loss": _list_losses(self.loss_interval, scale),
                 "loss_on_text": _list_losses(self.text_interval, scale),
-                "flops": _list_ends(self.flops_interval),
+                "flops": to_contract(self.flops_interval),
             },
             "tokens_per_param": finite_or_none(self.tokens_per_param),
             "flat_basin": basin,
-            "shape": None if self.shape is None else self.shape.to_contract(),
+            "shape": to_contract(self.shape),
             "extrapolation_decades": self.extrapolation_decades,
             "approach": self.approach,
             "checks": [check.to_contract(scale) for check in self.checks],
             "question": None if self.question is None else self.question.to_contract(scale),
             "binding": list(self.binding),
             "epochs": finite_or_none(self.epochs),
-            "spending": None if self.spending is None else self.spending.to_contract(),
-            "trade_offs": None if self.trade_offs is None else self.trade_offs.to_contract(),
+            "spending": to_contract(self.spending),
+            "trade_offs": to_contract(self.trade_offs),
             "notes": [scale.reword(note) for note in self.notes],
             "family": self.family,
             "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(scale),
@@ -360,10 +341,6 @@ def _describe_metric(
     }
     value = None if loss is None else finite_or_none(metric.to_metric(loss))
     return {"metric": metric.to_contract() | {"value": value, "intervals": ends}}
-
-
-def _list_ends(interval: Interval | None) -> list[float | None] | None:
-    return None if interval is None else interval.to_contract()
 
 
 def _list_losses(interval: Interval | None, scale: LossScale) -> list[float | None] | None:

@@ -30,7 +30,7 @@ from scaling.allocation.uncertainty import (
     pull_draws,
 )
 from scaling.errors import NoFitError, QueryError
-from scaling.fitting.fitted import Approach, Check, Fit
+from scaling.fitting.fitted import Approach, Fit
 from scaling.fitting.intervals import find_interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.shapes import ModelShape
@@ -79,7 +79,8 @@ def allocate(
     if unique_tokens is not None:
         question = dataclasses.replace(question, unique_tokens=unique_tokens)
     asked = approach if approach is not None else fit.asked
-    if question.is_plain and question.list_caps():
+    is_budget = question.is_plain and bool(question.list_caps())
+    if is_budget:
         answer = _answer_budget(fit.answering, question, asked, ladder, far=far, anyway=anyway)
     elif asked == "parametric":
         rungs = None if ladder is None else tuple(ladder)
@@ -89,7 +90,6 @@ def allocate(
             f"{fit.source}: approach {asked} knows budgets alone; a question with other conditions "
             "needs a law. Ask for approach parametric or all."
         )
-    is_budget = question.is_plain and bool(question.list_caps())
     answer = dataclasses.replace(
         answer,
         checks=(*answer.checks, *list_failed(fit)),
@@ -159,7 +159,8 @@ def _answer_budget(
     frontier = get_frontier(fit, approach, anyway)
     # A line extrapolates from the budgets that had a minimum, not from all runs.
     known = get_coverage(fit).flops if approach == "parametric" else frontier.range
-    distance = check_distance({"C": (flops, known)}, far)
+    asked = {"C": (flops, known)}
+    check_distance(asked, far)  # refuses before anything is computed
     decades = count_decades(flops, known)
     law = get_law(fit) if approach == "parametric" else None
     if law is not None:
@@ -169,11 +170,13 @@ def _answer_budget(
     shape, rungs = None, cut_ladder(ladder, answer.params, fit.convention)
     if rungs:
         shape = find_shape(fit, law, flops, answer, rungs)
+    ratio = None if fit.covered is None else fit.covered.ratio
+    distance = check_distance(add_ratio(asked, answer.params, answer.tokens, ratio), far)
     answer = dataclasses.replace(
         answer,
         shape=shape,
         approach=approach,
-        checks=(_widen(distance, fit, answer, {"C": (flops, known)}, far),),
+        checks=(distance,),
         question=question,
         binding=(cap.name,),
         notes=tuple(one.words for one in question.list_caps() if one.name != "flops"),
@@ -190,19 +193,6 @@ def _say_smoothed(fit: Fit) -> str:
         "a token's cost is smooth in N; a shape's own differs by up to "
         f"{fit.cost.max_deviation:.0%}, so the shape to build may lie outside the flat range of N"
     )
-
-
-def _widen(
-    distance: Check,
-    fit: Fit,
-    answer: Allocation,
-    asked: dict[str, tuple[float, tuple[float, float]]],
-    far: bool,
-) -> Check:
-    """Return the distance check with the answer's tokens per parameter taken into account."""
-    if fit.covered is None:
-        return distance
-    return check_distance(add_ratio(asked, answer.params, answer.tokens, fit.covered.ratio), far)
 
 
 def predict(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scaling.allocation.answer import Allocation
 from scaling.allocation.asked_fit import get_coverage, get_frontier, get_law, verify_status
@@ -32,7 +31,7 @@ from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.family import Law
 from scaling.laws.searching import find_crossing
 from scaling.sweep.shapes import ModelShape
-from scaling.units import FloatArray, format_count
+from scaling.units import BoolArray, FloatArray, format_count
 
 # Beyond this many epochs only runs that repeat their data tell what repeats are worth
 # (Muennighoff et al. 2023, arXiv:2305.16264: up to four are nearly as good as new data).
@@ -268,7 +267,7 @@ def _verify_epochs(posed: _Posed, question: Question, tokens: float) -> None:
     if tokens <= MAX_EPOCHS * unique * (1.0 + 1e-9):
         return
 
-    def is_enough(log_unique: FloatArray) -> NDArray[np.bool_]:
+    def is_enough(log_unique: FloatArray) -> BoolArray:
         other = dataclasses.replace(problem, unique=float(np.exp(log_unique[0])))
         route = choose_route(other, question, ceiling=posed.ceiling, near=posed.near)
         target = np.array([question.target_loss or np.nan])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from scaling.errors import QueryError
-from scaling.fitting.fitted import MAX_DECADES, Check
+from scaling.fitting.fitted import MAX_DECADES, Check, pass_if
 from scaling.units import format_count, format_flops
 
 # From a sweep of minutes on a laptop (1e11 FLOPs) to the largest training run so far (5e26, Epoch
@@ -59,13 +59,8 @@ def check_distance(asked: dict[str, tuple[float, tuple[float, float]]], far: boo
             share = decades / least if least > 0 else math.inf
             worst = max(worst, share)
             seen.append(_describe(what, decades, side, ends, span, share))
-    passed = worst <= 0.5
-    return Check(
-        code="extrapolation_distance",
-        passed=passed,
-        seen=" ".join(seen) or "The question lies within the data.",
-        advice="" if passed else _advise(asked),
-    )
+    said = " ".join(seen) or "The question lies within the data."
+    return pass_if(worst <= 0.5, "extrapolation_distance", said, _advise(asked))
 
 
 def add_ratio(

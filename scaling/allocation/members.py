@@ -27,7 +27,6 @@ class MemberAnswer:
     loss: float
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """Return it as JSON."""
         return dataclasses.asdict(self) | {"loss": scale.to(self.loss)}
 
 

@@ -19,18 +19,14 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.family import Law
 from scaling.laws.searching import find_crossing, find_lowest
 from scaling.sweep.cost_model import CostModel
-from scaling.units import FloatArray
-
-BoolArray: TypeAlias = NDArray[np.bool_]
+from scaling.units import BoolArray, FloatArray
 
 SERVING_SHARE = 1.0 / 3.0  # FLOPs to serve a token / FLOPs to train on one: 2N / 6N
 

@@ -115,16 +115,9 @@ class Question:
     @property
     def is_plain(self) -> bool:
         """True if it only caps training compute, which every approach can answer."""
-        conditions = (
-            self.params,
-            self.tokens,
-            self.tokens_per_param,
-            self.target_loss,
-            self.inference_tokens,
-            self.unique_tokens,
-            self.serving_memory,
+        return self == Question(
+            flops=self.flops, hardware=self.hardware, bytes_per_param=self.bytes_per_param
         )
-        return all(one is None for one in conditions)
 
     def list_caps(self) -> tuple[Cap, ...]:
         """Every limit on training compute, the tightest first.

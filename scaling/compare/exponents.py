@@ -20,8 +20,9 @@ import numpy as np
 
 from scaling.compare.recounting import CountedExponent
 from scaling.errors import UsageError
+from scaling.files.contract import to_contract, write_fields
 from scaling.files.sealed import SCHEMA_VERSION
-from scaling.fitting.fitted import Approach, Fit, Frontier, Interval, finite_or_none
+from scaling.fitting.fitted import Approach, Fit, Frontier, Interval
 from scaling.fitting.intervals import find_interval
 from scaling.units import FloatArray
 
@@ -58,11 +59,6 @@ class Exponent:
 
     value: float
     interval: Interval | None
-
-    def to_contract(self) -> dict[str, Any]:
-        """The JSON of an exponent."""
-        interval = None if self.interval is None else self.interval.to_contract()
-        return {"value": finite_or_none(self.value), "interval": interval}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +97,7 @@ class ExponentChange(Exponent):
         return None if self.interval is None else self.interval.low * self.interval.high > 0.0
 
     def to_contract(self) -> dict[str, Any]:
-        """The JSON of a change."""
-        return {**Exponent.to_contract(self), "sure": self.sure}
+        return {**write_fields(self), "sure": self.sure}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +147,10 @@ class RecipeComparison:
                     "recipe": point.recipe,
                     "sets": dict(point.sets),
                     "a": {
-                        "parametric": point.law.to_contract(),
-                        "isoflop": _to_contract(point.minima),
-                        "parametric_without_head": _to_contract(point.headless),
-                        "isoflop_without_head": _to_contract(point.headless_minima),
+                        "parametric": to_contract(point.law),
+                        "isoflop": to_contract(point.minima),
+                        "parametric_without_head": to_contract(point.headless),
+                        "isoflop_without_head": to_contract(point.headless_minima),
                     },
                     "params": point.params,
                     "lowest_loss": point.measured,
@@ -168,8 +163,8 @@ class RecipeComparison:
                     "before": step.before,
                     "after": step.after,
                     "change": {
-                        "parametric": step.law.to_contract(),
-                        "isoflop": _to_contract(step.minima),
+                        "parametric": to_contract(step.law),
+                        "isoflop": to_contract(step.minima),
                     },
                 }
                 for step in self.steps
@@ -294,7 +289,3 @@ def _read_counted(one: Trained) -> Exponent | None:
 
 def _read_exponent(line: Frontier | None) -> Exponent | None:
     return None if line is None else Exponent(line.a, (line.intervals or {}).get("a"))
-
-
-def _to_contract(exponent: Exponent | None) -> dict[str, Any] | None:
-    return None if exponent is None else exponent.to_contract()

@@ -26,12 +26,13 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import NoFitError, QueryError, UsageError
+from scaling.files.contract import to_contract
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.bootstrap import MAX_CLUSTERS, draw_laws, draw_together
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks.fits import check_bounds
 from scaling.fitting.checks.points import find_design_problem
-from scaling.fitting.fitted import MAX_DECADES, Check, Interval, finite_or_none, pass_if
+from scaling.fitting.fitted import MAX_DECADES, Check, Interval, pass_if
 from scaling.fitting.identification import measure_scale
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.noise import estimate_replicate_sigma, join_clusters
@@ -97,25 +98,21 @@ class Comparison:
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """Return the JSON of `scaling compare`, with losses in the unit of `scale`."""
-        interval = self.multiplier_interval
-        ends = (
-            None if interval is None else [finite_or_none(e) for e in (interval.low, interval.high)]
-        )
         return {
             "schema_version": SCHEMA_VERSION,
             "tables": list(self.names),
             "families": list(self.families),
             "flops": self.flops,
             "loss": [scale.to_or_none(value) for value in self.loss],
-            "multiplier": finite_or_none(self.multiplier),
+            "multiplier": to_contract(self.multiplier),
             "level": self.level,
-            "intervals": {"multiplier": ends},
+            "intervals": {"multiplier": to_contract(self.multiplier_interval)},
             "shared_exponents": self.shared,
             "exponents": [dict(zip(("alpha", "beta"), one, strict=True)) for one in self.exponents],
             "crossing": self.crossing,
             "order_kept": self.order_kept,
-            "more_runs": finite_or_none(self.more_runs),
-            "more_flops": finite_or_none(self.more_flops),
+            "more_runs": to_contract(self.more_runs),
+            "more_flops": to_contract(self.more_flops),
             "checks": [check.to_contract(scale) for check in self.checks],
         }
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import QueryError, UsageError
+from scaling.files.contract import write_fields
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.fitted import Fit, Interval
 from scaling.fitting.intervals import find_interval
@@ -75,6 +76,9 @@ class VocabularyPoint:
     tokens: float
     text_bytes: float
 
+    def to_contract(self) -> dict[str, Any]:
+        return write_fields(self, bits="bits_per_byte")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetChoice:
@@ -82,19 +86,22 @@ class BudgetChoice:
 
     Attributes:
         flops: Budget C [FLOPs].
-        points: One for each vocabulary.
         best: Tokenizer of the lowest bits per byte by law.
         share: Share of the draws in which `best` is the lowest; None without bootstrap.
         at_edge: Whether `best` is the smallest or the largest that was tried.
         beyond: Whether C lies outside the trained budgets.
+        points: One for each vocabulary.
     """
 
     flops: float
-    points: tuple[VocabularyPoint, ...]
     best: str
     share: float | None
     at_edge: bool
     beyond: bool
+    points: tuple[VocabularyPoint, ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        return write_fields(self, share="share_of_draws", beyond="beyond_data", points="tokenizers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,36 +109,20 @@ class VocabularyComparison:
     """Tokenizers compared over budgets.
 
     Attributes:
-        choices: One for each budget, ascending.
         level: Probability of each interval.
         context_bytes: Tokenizer -> bytes of text in a window, on average.
         left_out: Tokenizers without a law, and why.
+        choices: One for each budget, ascending.
     """
 
-    choices: tuple[BudgetChoice, ...]
     level: float
     context_bytes: Mapping[str, float]
     left_out: Mapping[str, str]
+    choices: tuple[BudgetChoice, ...]
 
     def to_contract(self) -> dict[str, Any]:
         """The JSON of `scaling tokenizers`."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "level": self.level,
-            "context_bytes": dict(self.context_bytes),
-            "left_out": dict(self.left_out),
-            "budgets": [
-                {
-                    "flops": choice.flops,
-                    "best": choice.best,
-                    "share_of_draws": choice.share,
-                    "at_edge": choice.at_edge,
-                    "beyond_data": choice.beyond,
-                    "tokenizers": [_to_json(point) for point in choice.points],
-                }
-                for choice in self.choices
-            ],
-        }
+        return {"schema_version": SCHEMA_VERSION, **write_fields(self, choices="budgets")}
 
 
 def compare_vocabularies(
@@ -261,16 +252,3 @@ def _lies_beyond(fit: Fit, budget: float) -> bool:
         return True
     low, high = fit.covered.flops
     return not low / _ROUNDING <= budget <= high * _ROUNDING
-
-
-def _to_json(point: VocabularyPoint) -> dict[str, Any]:
-    return {
-        "tokenizer": point.tokenizer,
-        "vocab_size": point.vocab_size,
-        "bits_per_byte": point.bits if math.isfinite(point.bits) else None,
-        "interval": None if point.interval is None else point.interval.to_contract(),
-        "measured": point.measured,
-        "params": point.params,
-        "tokens": point.tokens,
-        "text_bytes": point.text_bytes,
-    }

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
 from scaling.fitting.budgets import Budget, average_sizes
-from scaling.fitting.isoflop import Optima
+from scaling.fitting.isoflop import Optima, make_optima
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
@@ -58,8 +58,5 @@ def draw_minima(
         minima.append(float(at[0]))
         losses.append(float(np.exp(drawn[lowest[0], 0])))
         redrawn.append(at[1:])
-    params = np.exp(np.array(minima))
-    spent = np.array(flops)
-    tokens = spent / cost.flops_per_token(params) if minima else spent
-    optima = Optima(flops=spent, params=params, tokens=tokens, loss=np.array(losses))
+    optima = make_optima(flops, np.exp(minima), losses, cost)
     return optima, np.stack(redrawn, axis=1) if redrawn else np.empty((count, 0))

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.files.contract import to_contract
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.abilities.names import AbilityNames
 from scaling.fitting.abilities.scores import gather_scores
@@ -77,17 +78,6 @@ class Lag:
     interval: Interval | None
     at_least: bool
 
-    def to_contract(self) -> dict[str, Any]:
-        """Return the lag as JSON values."""
-        return {
-            "runs": self.runs,
-            "counter": self.counter,
-            "typical": self.typical,
-            "ratio": self.ratio,
-            "interval": None if self.interval is None else self.interval.to_contract(),
-            "at_least": self.at_least,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BiasedCell:
@@ -108,14 +98,13 @@ class BiasedCell:
     lag: Lag | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the cell as JSON values."""
         return {
             "params": self.params,
             "tokens": self.tokens,
             "runs": self.runs,
             **{name: self.values.get(name) for name in NAMES},
             "skews": [{"skew": skew, "argmax": added} for skew, added in self.skews],
-            "lag": None if self.lag is None else self.lag.to_contract(),
+            "lag": to_contract(self.lag),
         }
 
 
@@ -138,9 +127,9 @@ class Bias:
             "schema_version": SCHEMA_VERSION,
             "source": source,
             "level": LEVEL,
-            "cells": [one.to_contract() for one in self.cells],
-            "counter": None if self.counter is None else self.counter.to_contract(),
-            "typical": None if self.typical is None else self.typical.to_contract(),
+            "cells": to_contract(self.cells),
+            "counter": to_contract(self.counter),
+            "typical": to_contract(self.typical),
         }
 
 

@@ -32,7 +32,6 @@ class CellForecast:
         return self.interval.low <= self.measured <= self.interval.high
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,

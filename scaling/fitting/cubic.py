@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.fitting.budgets import Budget, average_sizes
-from scaling.fitting.isoflop import Optima, choose_reach
+from scaling.fitting.isoflop import Optima, choose_reach, make_optima
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
@@ -74,8 +74,7 @@ def draw_minima(
     rng = np.random.default_rng(seed)
     valleys = [one for one in (_make_valley(table, budget) for budget in budgets) if one]
     freedom = sum(one.x.size - 3 for one in valleys) - 1
-    none = np.empty(0)
-    nothing = Optima(flops=none, params=none, tokens=none, loss=none), np.empty((count, 0))
+    nothing = make_optima([], [], [], cost), np.empty((count, 0))
     if freedom < 0 or not any(one.rest @ one.rest > 0 for one in valleys):
         return nothing
     fitted, lowest, height = _fit(valleys, [one.loss[None] for one in valleys])
@@ -94,11 +93,11 @@ def draw_minima(
         for one, curve in zip(valleys, fitted, strict=True)
     ]
     _, drawn, _ = _fit(valleys, noisy)
-    flops = np.array([valleys[at].flops for at in kept])
-    params = np.exp(np.array([lowest[at][0] for at in kept]))
-    loss = np.array([height[at][0] for at in kept])
-    optima = Optima(
-        flops=flops, params=params, tokens=flops / cost.flops_per_token(params), loss=loss
+    optima = make_optima(
+        [valleys[at].flops for at in kept],
+        np.exp([lowest[at][0] for at in kept]),
+        [height[at][0] for at in kept],
+        cost,
     )
     return optima, np.stack([drawn[at] for at in kept], axis=1)
 

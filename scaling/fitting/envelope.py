@@ -27,7 +27,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.isoflop import MIN_OPTIMA, Optima, fit_power_line
+from scaling.fitting.isoflop import MIN_OPTIMA, Optima, draw_lines, make_optima
 from scaling.fitting.noise import list_clusters
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
@@ -99,21 +99,20 @@ def fit_envelope(table: RunTable, *, count: int = 0, seed: int = 0) -> Envelope:
     """
     curves, left_out = _draw_curves(table)
     if curves is None:
-        nothing = np.empty(0)
-        optima = Optima(flops=nothing, params=nothing, tokens=nothing, loss=nothing)
         problem = " ".join(("No run can be followed.", *left_out[:3]))
         if len(left_out) == 1:
             problem = left_out[0]
         return Envelope(
-            optima=optima, lines=np.empty((0, 4)), rejected=tuple(left_out), problem=problem
+            optima=make_optima([], [], [], table.cost),
+            lines=np.empty((0, 4)),
+            rejected=tuple(left_out),
+            problem=problem,
         )
     everyone = np.ones(curves.size.size)
     found = _find_handovers(curves, everyone)
     losses = _read_losses(found, _average_sizes(curves, everyone), curves)
-    params = np.exp(found.log_params)
     flops = np.exp(found.log_c)
-    tokens = flops / table.cost.flops_per_token(params) if flops.size else flops
-    optima = Optima(flops=flops, params=params, tokens=tokens, loss=losses)
+    optima = make_optima(flops, np.exp(found.log_params), losses, table.cost)
     problem = ""
     if flops.size < MIN_OPTIMA:
         problem = (
@@ -252,13 +251,5 @@ def _resample(curves: _Curves, table: RunTable, *, count: int, seed: int) -> Flo
         drawn = np.bincount(rng.integers(0, clusters, clusters), minlength=clusters)
         found = _find_handovers(curves, drawn[curves.cluster].astype(np.float64))
         if found.log_c.size >= MIN_OPTIMA:
-            lines.append(_fit_lines(found.log_c, found.log_params, table))
+            lines.append(draw_lines(found.log_c, found.log_params[None], table.cost)[0])
     return np.array(lines) if lines else np.empty((0, 4))
-
-
-def _fit_lines(log_c: FloatArray, log_params: FloatArray, table: RunTable) -> FloatArray:
-    """(a, ln k_n, b, ln k_d) of the lines through the handovers."""
-    log_tokens = log_c - np.log(table.cost.flops_per_token(np.exp(log_params)))
-    a, log_k_n = fit_power_line(log_c, log_params)
-    b, log_k_d = fit_power_line(log_c, log_tokens)
-    return np.array([a, log_k_n, b, log_k_d])

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scaling.files.contract import to_contract
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import CountConvention
@@ -64,7 +65,6 @@ class Check:
         return dataclasses.replace(self, seen=seen, advice=advice)
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The contract's JSON of one check."""
         seen, advice = scale.reword(self.seen), scale.reword(self.advice)
         return {"code": self.code, "passed": self.passed, "seen": seen, "advice": advice}
 
@@ -113,8 +113,8 @@ class LawEstimate:
         law = self.rewrite(own)
         return {
             "family": law.family,
-            "params": {name: finite_or_none(value) for name, value in law.params.items()},
-            "intervals": _list_intervals(law.intervals),
+            "params": to_contract(law.params),
+            "intervals": to_contract(law.intervals),
             **({} if scale.unit == "nats" else {"loss_unit": own.unit}),
         }
 
@@ -158,14 +158,13 @@ class Frontier:
     draws: tuple[tuple[float, ...], ...]
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The contract's JSON of a frontier."""
         keys = ("flops", "params", "tokens", "loss")
-        numbers = {name: finite_or_none(getattr(self, name)) for name in ("a", "b", "k_n", "k_d")}
+        numbers = {name: to_contract(getattr(self, name)) for name in ("a", "b", "k_n", "k_d")}
         return {
             **numbers,
             "cost_model": self.cost_model,
-            "range": [finite_or_none(end) for end in self.range],
-            "intervals": _list_intervals(self.intervals),
+            "range": to_contract(self.range),
+            "intervals": to_contract(self.intervals),
             "optima": [
                 dict(zip(keys, (*place, scale.to(loss)), strict=True))
                 for *place, loss in self.optima
@@ -290,11 +289,6 @@ class MemberScore:
     letters: int
     converged: bool | None
 
-    def to_contract(self) -> dict[str, Any]:
-        """Return an entry of `members` in the JSON of `scaling fit`."""
-        interval = None if self.weight_interval is None else self.weight_interval.to_contract()
-        return {**dataclasses.asdict(self), "weight_interval": interval}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsembleEstimate:
@@ -320,7 +314,7 @@ class EnsembleEstimate:
         """Return `answer` in the JSON of `scaling fit`."""
         return {
             "family": self.law.family,
-            "members": [member.to_contract() for member in self.members],
+            "members": to_contract(self.members),
             "frontier": self.frontier.to_contract(scale),
         }
 
@@ -428,15 +422,6 @@ class Fit:
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """Return the JSON of `scaling fit`, without NaN or Infinity; losses in a unit."""
-        objective = None
-        if self.objective is not None:
-            objective = {
-                "name": self.objective.name,
-                "delta": self.objective.delta,
-                "sum": finite_or_none(self.objective.sum),
-            }
-        members = {"members": [one.to_contract() for one in self.members]}
-        drift = None if self.discrepancy is None else self.discrepancy.to_contract()
         return {
             "schema_version": SCHEMA_VERSION,
             "status": self.status,
@@ -444,15 +429,15 @@ class Fit:
             "n": self.n,
             "law": None if self.law is None else self.law.to_contract(scale),
             "level": self.level,
-            "objective": objective,
+            "objective": to_contract(self.objective),
             "frontier": None if self.frontier is None else self.frontier.to_contract(scale),
             "approaches": {name: one.to_contract(scale) for name, one in self.approaches.items()},
             "checks": [check.to_contract(scale) for check in self.checks],
             "notes": [scale.reword(note) for note in self.notes],
-            "discrepancy": drift,
+            "discrepancy": to_contract(self.discrepancy),
             "evaluation_error": self.evaluation_error,
             "answer": None if self.answer is None else self.answer.to_contract(scale),
-            **(members if self.members else {}),
+            **({"members": to_contract(self.members)} if self.members else {}),
             **({} if self.metric is None else {"metric": self.metric.to_contract()}),
         }
 
@@ -460,14 +445,6 @@ class Fit:
 def finite_or_none(value: float | None) -> float | None:
     """The number, or None if JSON cannot express it."""
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _list_intervals(
-    intervals: Mapping[str, Interval] | None,
-) -> dict[str, list[float | None]] | None:
-    if intervals is None:
-        return None
-    return {name: one.to_contract() for name, one in intervals.items()}
 
 
 def pass_if(passed: bool | None, code: str, seen: str, advice: str) -> Check:

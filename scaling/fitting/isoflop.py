@@ -17,6 +17,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scaling.fitting.budgets import Budget, average_sizes
 from scaling.sweep.cost_model import CostModel
@@ -73,19 +74,27 @@ class Optima:
     loss: FloatArray
 
 
+def make_optima(flops: ArrayLike, params: ArrayLike, loss: ArrayLike, cost: CostModel) -> Optima:
+    """The minima at budgets C and N*; D* spends C on the cost model."""
+    spent, sizes = np.array(flops), np.array(params)
+    tokens = spent / cost.flops_per_token(sizes) if spent.size else spent
+    return Optima(flops=spent, params=sizes, tokens=tokens, loss=np.array(loss))
+
+
 def fit_curves(table: RunTable, budgets: tuple[Budget, ...]) -> tuple[Curve, ...]:
     """Fit one parabola per budget, rejected ones included."""
     return tuple(_fit_curve(table, budget) for budget in budgets)
 
 
 def locate_optima(curves: tuple[Curve, ...], cost: CostModel) -> Optima:
-    """The minima of the accepted curves; D* spends the budget's realised C on the cost model."""
+    """The minima of the accepted curves, at the budgets' realised C."""
     accepted = [curve for curve in curves if not curve.rejection]
-    flops = np.array([curve.budget.realised for curve in accepted])
-    params = np.exp(np.array([curve.centre + (curve.vertex or 0.0) for curve in accepted]))
-    loss = np.array([curve.lowest or 0.0 for curve in accepted])
-    tokens = flops / cost.flops_per_token(params) if accepted else flops
-    return Optima(flops=flops, params=params, tokens=tokens, loss=loss)
+    return make_optima(
+        [curve.budget.realised for curve in accepted],
+        np.exp([curve.centre + (curve.vertex or 0.0) for curve in accepted]),
+        [curve.lowest or 0.0 for curve in accepted],
+        cost,
+    )
 
 
 def fit_power_line(

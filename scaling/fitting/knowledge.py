@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from scaling.files.contract import to_contract, write_fields
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.abilities.logistic import Trials, maximise
-from scaling.fitting.fitted import Interval, finite_or_none
+from scaling.fitting.fitted import Interval
 from scaling.units import FloatArray
 
 LEVEL = 0.9
@@ -93,7 +94,6 @@ class KnowingCell:
     full: bool
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the cell as JSON values."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -133,18 +133,7 @@ class Collapse:
     spread: float
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the fit as JSON values."""
-        return {
-            "bins": self.bins,
-            "half": self.half,
-            "slope": self.slope,
-            "kappa": finite_or_none(self.kappa),
-            "interval": self.interval.to_contract(),
-            "residual": self.plain,
-            "residual_free": self.free,
-            "residual_apart": self.apart,
-            "spread": self.spread,
-        }
+        return write_fields(self, plain="residual", free="residual_free", apart="residual_apart")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,16 +158,7 @@ class Floor:
     bound: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the floor as JSON values."""
-        return {
-            "tokens": self.tokens,
-            "params": list(self.params),
-            "hallucination": list(self.rates),
-            "change": self.change,
-            "change_error": self.error,
-            "seen_once": self.seen_once,
-            "bound": self.bound,
-        }
+        return write_fields(self, rates="hallucination", error="change_error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,16 +188,14 @@ class Knowledge:
         return {
             "schema_version": SCHEMA_VERSION,
             "source": source,
-            "world": {
-                "facts": self.world.facts, "values": self.world.values, "bits": self.world.bits
-            },
+            "world": to_contract(self.world),
             "level": LEVEL,
-            "cells": [one.to_contract() for one in self.cells],
-            "collapse": None if self.collapse is None else self.collapse.to_contract(),
+            "cells": to_contract(self.cells),
+            "collapse": to_contract(self.collapse),
             "refused": self.refused,
-            "floors": [one.to_contract() for one in self.floors],
+            "floors": to_contract(self.floors),
             "bound": {"runs": self.bounded, "at_least": self.above},
-        }  # fmt: skip
+        }
 
 
 def judge_knowledge(world: World, runs: Sequence[KnowingRun], *, seed: int = 0) -> Knowledge:

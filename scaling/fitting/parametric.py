@@ -14,12 +14,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from scaling.errors import UsageError
 from scaling.fitting.projection import scan_exponents, zoom_exponents
-from scaling.fitting.solver import Solutions, Task, huber, make_task, solve
+from scaling.fitting.solver import Solutions, Task, huber, join_solutions, make_task, solve
 from scaling.laws.family import Axes, Law, LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import CostModel
@@ -132,53 +133,53 @@ def fit_parametric(
     )
     search = _thin(task, _SEARCH_ROWS)
     seeds, _ = scan_exponents(search if family.rugged else _thin(task, _SCAN_ROWS))
-    first = solve(search, seeds[:_FIRST_STARTS], continuation=True)
-    starts, objectives, thetas = _FIRST_STARTS, first.objective, first.theta
+    found = solve(search, seeds[:_FIRST_STARTS], continuation=True)
     if family.rugged:  # continuation in δ can smooth away even the deepest minimum
-        direct = solve(search, seeds)
-        starts += len(seeds)
-        objectives = np.concatenate((objectives, direct.objective))
-        thetas = np.concatenate((thetas, direct.theta))
-    if _count_basin(objectives, search) < 2 or family.rugged:
+        found = join_solutions((found, solve(search, seeds)))
+    if _count_basin(found.objective, search) < 2 or family.rugged:
         rest = solve(search, seeds[_FIRST_STARTS:], continuation=True)
-        starts += len(rest.objective)
-        objectives = np.concatenate((objectives, rest.objective))
-        thetas = np.concatenate((thetas, rest.theta))
-    best = int(np.argmin(objectives))
-    zoomed, projected = thetas[best], float(objectives[best])
+        found = join_solutions((found, rest))
+    best = int(np.argmin(found.objective))
+    zoomed, projected = found.theta[best], float(found.objective[best])
     if prove:
         zoomed, projected = _project_out(search, seeds[0], projected)
-    if projected < objectives[best] * (1.0 - _SAME_BASIN) - _find_floor(
+    if projected < found.objective[best] * (1.0 - _SAME_BASIN) - _find_floor(
         search
     ):  # projection found a deeper basin
-        deeper = solve(search, np.stack((zoomed, thetas[best])), continuation=True)
-        objectives = np.concatenate((objectives, deeper.objective))
-        thetas = np.concatenate((thetas, deeper.theta))
-        starts += len(deeper.objective)
-        best = int(np.argmin(objectives))
-    final = solve(task, thetas[best : best + 1], continuation=search is not task)
-    theta = final.theta[0]
-    gap = _find_gap(projected, float(objectives[best]), search)
-    in_basin = _count_basin(objectives, search)
-    log_loss, gradient = family.log_loss(theta[None], task.axes)
-    agreed = _agree(projected, float(objectives[best]), search)
-    proven = bool(final.converged[0]) and in_basin >= 2 and agreed
+        starts = np.stack((zoomed, found.theta[best]))
+        found = join_solutions((found, solve(search, starts, continuation=True)))
+        best = int(np.argmin(found.objective))
+    final = solve(task, found.theta[best : best + 1], continuation=search is not task)
+    in_basin = _count_basin(found.objective, search)
+    lowest = float(found.objective[best])
     return ParametricFit(
-        task=task,
-        theta=theta,
-        coefficients=family.to_coefficients(theta[None], task.axes)[0],
-        objective=float(final.objective[0]),
-        gradient_norm=float(final.gradient_norm[0]),
+        **_read_solution(task, final, 0),
         basin_starts=in_basin,
-        starts=starts,
-        projection_gap=gap,
+        starts=len(found.objective),
+        projection_gap=_find_gap(projected, lowest, search),
         projected=family.to_coefficients(zoomed[None], task.axes)[0],
-        converged=proven,
-        at_bound=_list_bounds(family, theta),
-        vanished=_has_vanished(family, theta),
-        residuals=log_loss[0] - task.target,
-        gradient=gradient[0],
+        converged=bool(final.converged[0]) and in_basin >= 2 and _agree(projected, lowest, search),
     )
+
+
+def _read_solution(task: Task, solved: Solutions, at: int) -> dict[str, Any]:
+    """The fields of a fit that follow from one solution alone."""
+    family, theta = task.family, solved.theta[at]
+    log_loss, gradient = family.log_loss(theta[None], task.axes)
+    on_bound = (theta <= family.lower) | (theta >= family.upper)
+    return {
+        "task": task,
+        "theta": theta,
+        "coefficients": family.to_coefficients(theta[None], task.axes)[0],
+        "objective": float(solved.objective[at]),
+        "gradient_norm": float(solved.gradient_norm[at]),
+        "at_bound": tuple(
+            name for name, flag in zip(family.theta_names, on_bound, strict=True) if flag
+        ),
+        "vanished": any(theta[one] <= family.lower[one] for one in family.weights),
+        "residuals": log_loss[0] - task.target,
+        "gradient": gradient[0],
+    }
 
 
 def refit_rows(fit: ParametricFit, parts: Sequence[IntArray]) -> list[ParametricFit]:
@@ -195,24 +196,10 @@ def refit_rows(fit: ParametricFit, parts: Sequence[IntArray]) -> list[Parametric
 
 def _keep_rows(fit: ParametricFit, rows: IntArray, solved: Solutions, at: int) -> ParametricFit:
     """Turn a solution for some rows into a fit of them."""
-    whole, theta = fit.task, solved.theta[at]
+    whole = fit.task
     task = dataclasses.replace(whole, axes=whole.axes.take(rows), target=whole.target[rows])
-    log_loss, gradient = task.family.log_loss(theta[None], task.axes)
-    return dataclasses.replace(
-        fit,
-        task=task,
-        theta=theta,
-        coefficients=task.family.to_coefficients(theta[None], task.axes)[0],
-        objective=float(solved.objective[at]),
-        gradient_norm=float(solved.gradient_norm[at]),
-        basin_starts=1,
-        starts=1,
-        converged=bool(solved.converged[at]),
-        at_bound=_list_bounds(task.family, theta),
-        vanished=_has_vanished(task.family, theta),
-        residuals=log_loss[0] - task.target,
-        gradient=gradient[0],
-    )
+    own, converged = _read_solution(task, solved, at), bool(solved.converged[at])
+    return dataclasses.replace(fit, **own, basin_starts=1, starts=1, converged=converged)
 
 
 def locate_rows(task: Task, table: RunTable) -> Axes:
@@ -280,12 +267,3 @@ def _find_gap(projected: float, objective: float, task: Task) -> float:
 
 def _find_floor(task: Task) -> float:
     return float(task.axes.x.size * huber(np.array(_NOISE_FREE), task.delta))
-
-
-def _list_bounds(family: LawFamily, theta: FloatArray) -> tuple[str, ...]:
-    on = (theta <= family.lower) | (theta >= family.upper)
-    return tuple(name for name, flag in zip(family.theta_names, on, strict=True) if flag)
-
-
-def _has_vanished(family: LawFamily, theta: FloatArray) -> bool:
-    return any(theta[at] <= family.lower[at] for at in family.weights)

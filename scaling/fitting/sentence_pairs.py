@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.files.contract import to_contract
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.abilities.success import find_share_interval
 from scaling.fitting.bias import LEVEL
@@ -53,7 +54,6 @@ class ScoredPairs:
 
     def to_contract(self, source: str) -> dict[str, Any]:
         """Return the JSON of `scaling bias --pairs`."""
-        between = self.mean_interval
         return {
             "schema_version": SCHEMA_VERSION,
             "source": source,
@@ -61,9 +61,9 @@ class ScoredPairs:
             "level": LEVEL,
             "n": len(self.pairs),
             "share_first": self.share,
-            "interval": self.interval.to_contract(),
+            "interval": to_contract(self.interval),
             "mean": self.mean,
-            "mean_interval": None if between is None else between.to_contract(),
+            "mean_interval": to_contract(self.mean_interval),
             "pairs": [
                 {"line": one.line, "first": one.first, "second": one.second, "difference": each}
                 for one, each in zip(self.pairs, self.differences, strict=True)

@@ -15,15 +15,15 @@ objective is that of Hoffmann et al. 2022, arXiv:2203.15556, sec. D.2, summed, n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling.laws.family import Axes, LawFamily
-from scaling.units import FloatArray, IntArray
-
-BoolArray = NDArray[np.bool_]
+from scaling.units import BoolArray, FloatArray, IntArray
 
 # A valley that the runs do not determine takes hundreds of steps along its floor.
 MAX_ITERATIONS = 1000
@@ -154,6 +154,11 @@ def solve(
             solved = _newton(task, state, delta, final=delta == task.delta)
             state = _State(solved.theta, state.weight, state.target, state.held)
         parts.append(solved)
+    return join_solutions(parts)
+
+
+def join_solutions(parts: Sequence[Solutions]) -> Solutions:
+    """The solutions of several batches, in order."""
     if len(parts) == 1:
         return parts[0]
     return Solutions(
@@ -182,8 +187,7 @@ class _State:
         )
 
 
-@dataclass(slots=True)
-class _Local:
+class _Local(NamedTuple):
     """F, its projected gradient and the Hessian at the members' θ; overwritten in place."""
 
     objective: FloatArray
@@ -193,17 +197,11 @@ class _Local:
     free: BoolArray
 
     def put(self, where: BoolArray, other: _Local) -> None:
-        for name in ("objective", "gradient", "hessian", "scale", "free"):
-            getattr(self, name)[where] = getattr(other, name)[where]
+        for mine, theirs in zip(self, other, strict=True):
+            mine[where] = theirs[where]
 
     def take(self, members: BoolArray) -> _Local:
-        return _Local(
-            self.objective[members],
-            self.gradient[members],
-            self.hessian[members],
-            self.scale[members],
-            self.free[members],
-        )
+        return _Local._make(one[members] for one in self)
 
 
 def _list_stages(task: Task, state: _State) -> tuple[float, ...]:

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import json
+import types
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,23 +25,7 @@ import numpy as np
 
 from scaling.errors import EnvironmentFault, IntegrityError
 from scaling.files.durable import read_plain, write_durably
-from scaling.fitting.fitted import (
-    Backcast,
-    Check,
-    Coverage,
-    Discrepancy,
-    DriftWindow,
-    EnsembleEstimate,
-    Fit,
-    Frontier,
-    Interval,
-    LawEstimate,
-    MeasuredRun,
-    MemberScore,
-    Objective,
-)
-from scaling.sweep.cost_model import CostModel
-from scaling.tables.metrics import MetricFacts
+from scaling.fitting.fitted import Fit
 from scaling.units import FloatArray
 
 FORMAT = "scaling-fit"
@@ -96,7 +83,8 @@ def read_fit(path: str | Path) -> Fit:
             )
         if hashlib.sha256(body).hexdigest() != head["sha256"]:
             raise IntegrityError(f"{path}: its content does not have its SHA-256; {remedy}.")
-        return _from_json(json.loads(body, parse_constant=_refuse))
+        fit: Fit = _build(Fit, json.loads(body, parse_constant=_refuse))
+        return fit
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{path}: not a stored fit ({error!r:.80}); {remedy}.") from error
 
@@ -132,81 +120,30 @@ def _refuse(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
 
-def _from_json(value: Mapping[str, Any]) -> Fit:
-    fields = dict(value)
-    law, objective = fields.pop("law"), fields.pop("objective")
-    covered, backcast = fields.pop("covered"), fields.pop("backcast")
-    discrepancy, floor = fields.pop("discrepancy"), fields.pop("floor")
-    answer, metric = fields.pop("answer"), fields.pop("metric", None)
-    return Fit(
-        metric=None if metric is None else MetricFacts(**metric),
-        law=None if law is None else _read_law(law),
-        objective=None if objective is None else Objective(**objective),
-        approaches={name: _read_frontier(one) for name, one in fields.pop("approaches").items()},
-        covered=None if covered is None else Coverage(**_tuples(covered)),
-        backcast=None if backcast is None else Backcast(**_tuples(backcast)),
-        discrepancy=None if discrepancy is None else _read_discrepancy(discrepancy),
-        floor=None if floor is None else Interval(**floor),
-        checks=tuple(Check(**one) for one in fields.pop("checks")),
-        members=tuple(_read_member(one) for one in fields.pop("members")),
-        measured=tuple(MeasuredRun(**one) for one in fields.pop("measured")),
-        answer=None if answer is None else _read_ensemble(answer),
-        cost=CostModel(**_tuples(fields.pop("cost"))),
-        **_tuples(fields),
-    )
+def _build(hint: type[Any], value: Any) -> Any:
+    """The value of type `hint` that `_dump` wrote: dataclasses by their fields, lists as tuples."""
+    if value is None:
+        return None
+    if isinstance(hint, types.UnionType):
+        hint = hint.__args__[0]  # of `X | None`
+    if dataclasses.is_dataclass(hint):
+        hints = _hints_of(hint)
+        return hint(
+            **{
+                name: _unpack(*one) if name == "draws" else _build(hints[name], one)
+                for name, one in dict(value).items()
+            }
+        )
+    origin = getattr(hint, "__origin__", None)
+    if origin is Mapping:
+        item = hint.__args__[1]
+        return {key: _build(item, one) for key, one in dict(value).items()}
+    if origin is tuple:
+        item = hint.__args__[0]
+        return tuple(value) if item is float else tuple(_build(item, one) for one in value)
+    return value
 
 
-def _read_discrepancy(value: Mapping[str, Any]) -> Discrepancy:
-    windows = tuple(DriftWindow(**one) for one in value["windows"])
-    return Discrepancy(rates=tuple(value["rates"]), below=value["below"], windows=windows)
-
-
-def _read_ensemble(value: Mapping[str, Any]) -> EnsembleEstimate:
-    fields = dict(value)
-    return EnsembleEstimate(
-        law=_read_law(fields.pop("law")),
-        frontier=_read_frontier(fields.pop("frontier")),
-        members=tuple(_read_member(one) for one in fields.pop("members")),
-        **_tuples(fields),
-    )
-
-
-def _read_member(value: Mapping[str, Any]) -> MemberScore:
-    fields = dict(value)
-    interval = fields.pop("weight_interval")
-    return MemberScore(
-        weight_interval=None if interval is None else Interval(**interval), **_tuples(fields)
-    )
-
-
-def _read_law(value: Mapping[str, Any]) -> LawEstimate:
-    return LawEstimate(
-        family=value["family"],
-        params=value["params"],
-        intervals=_read_intervals(value["intervals"]),
-    )
-
-
-def _read_frontier(value: Mapping[str, Any]) -> Frontier:
-    fields = dict(value)
-    intervals = _read_intervals(fields.pop("intervals"))
-    return Frontier(intervals=intervals, **_tuples(fields))
-
-
-def _read_intervals(value: Mapping[str, Any] | None) -> dict[str, Interval] | None:
-    return None if value is None else {name: Interval(**one) for name, one in value.items()}
-
-
-def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert lists of JSON, and packed draws, back to tuples."""
-    read = {
-        name: _to_tuple(value) if isinstance(value, list) else value
-        for name, value in fields.items()
-    }
-    return read | {"draws": _unpack(*read["draws"])} if "draws" in read else read
-
-
-def _to_tuple(value: list[Any]) -> tuple[Any, ...]:
-    if value and isinstance(value[0], list):
-        return tuple(map(tuple, value))
-    return tuple(value)
+@functools.cache
+def _hints_of(kind: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(kind)  # resolving annotations costs more than reading a run

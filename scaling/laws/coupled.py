@@ -38,7 +38,6 @@ class Coupled(NumericAnswers):
     """The family; it has no state."""
 
     has_frontier = True
-    needs_repeats = rugged = False
     name = "coupled"
     equation = "E + (A/N^alpha + B/D^beta)^k"
     parent = "chinchilla"

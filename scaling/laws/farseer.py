@@ -54,8 +54,6 @@ class Farseer(NumericAnswers):
     variables a refit took .1 s, and a fit needs a thousand."""
 
     has_frontier = True
-    needs_repeats = rugged = False
-    floor = None
     name = "farseer"
     equation = "exp(a3*N^gamma + b3) + exp(a2*N^beta + b2) * D^-exp(a1*N^alpha + b1)"
     parent = "chinchilla"

@@ -21,18 +21,12 @@ class Formula(NumericAnswers):
 
     name: str
     equation: str
-    parent: str | None = None
     param_names: tuple[str, ...]
     theta_names: tuple[str, ...]
-    weights: tuple[int, ...] = ()
-    floor: int | None = None
     exponents: tuple[int, ...]
     search: FloatArray
     has_frontier = True
-    needs_repeats = False
     rugged = True
-    lower: FloatArray
-    upper: FloatArray
 
     def evaluate(self, theta: list[Jet], axes: Axes) -> Jet:
         """ln L − centre[2] of each row, from the coordinates of theta."""

@@ -8,9 +8,8 @@ Derivatives, ch. 13.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scaling.units import FloatArray
+from scaling.units import BoolArray, FloatArray
 
 
 class Jet:
@@ -82,10 +81,10 @@ class Jet:
         inverse = 1.0 / self.value
         return self._compose(np.log(self.value), inverse, -(inverse**2))
 
-    def where(self, condition: NDArray[np.bool_], other: Jet) -> Jet:
+    def where(self, condition: BoolArray, other: Jet) -> Jet:
         """This jet where the condition holds, else the other; derivatives of that branch."""
 
-        def choose(mine: FloatArray, theirs: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
+        def choose(mine: FloatArray, theirs: FloatArray, mask: BoolArray) -> FloatArray:
             return np.asarray(np.where(mask, mine, theirs), dtype=np.float64)
 
         return Jet(

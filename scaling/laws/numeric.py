@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scaling.laws.family import LawWords
 from scaling.laws.searching import find_crossing, find_lowest
-from scaling.units import FloatArray
+from scaling.units import BoolArray, FloatArray
 
 _STEP = 1e-5  # step in ln N and ln D: central differences give an elasticity to 1e-9
 LARGEST = 40.0 * math.log(10.0)  # the largest ln D that is tried
@@ -43,6 +42,10 @@ class NumericAnswers:
 
     lower: FloatArray
     upper: FloatArray
+    parent: str | None = None
+    weights: tuple[int, ...] = ()
+    floor: int | None = None
+    needs_repeats = rugged = False
     loss_letters: tuple[str, ...] | None = None
     words = LawWords()
     scored = False
@@ -100,7 +103,7 @@ class NumericAnswers:
         wide, n = coefficients[..., None, :], np.broadcast_to(params, shape)[..., None]
         wanted = np.broadcast_to(loss, shape)[..., None]
 
-        def is_enough(log_tokens: FloatArray) -> NDArray[np.bool_]:
+        def is_enough(log_tokens: FloatArray) -> BoolArray:
             return np.less_equal(self.loss(wide, n, np.exp(log_tokens)), wanted)
 
         high = np.full(shape, LARGEST)

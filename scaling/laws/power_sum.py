@@ -92,7 +92,6 @@ class PowerSum(NumericAnswers):
         self._at = {letter: after + at for at, letter in enumerate(exponents)}
         quantities = {what for term in terms for _, what in term.factors}
         self.has_frontier = {"N", "D"} <= quantities
-        self.needs_repeats = self.rugged = False
         # Each term of the sum is positive, so none exceeds the loss by much; e^6 allows for rows
         # far from the centre and constrains no fit.
         count = len(terms)

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scaling.units import FloatArray
+from scaling.units import BoolArray, FloatArray
 
-Condition: TypeAlias = Callable[[FloatArray], NDArray[np.bool_]]
+Condition: TypeAlias = Callable[[FloatArray], BoolArray]
 
 # Up to this many problems an evaluation costs its call overhead, at one point each or at 63.
 _FEW = 32

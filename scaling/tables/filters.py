@@ -61,7 +61,6 @@ class FilterEffect:
     seen: int
 
     def to_contract(self) -> dict[str, str | int]:
-        """The contract's JSON of one filter."""
         return {"name": self.name, "left_out": self.left_out}
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.files.contract import write_fields
 from scaling.units import FloatArray, IntArray
 from scaling.units.losses import LossScale
 
@@ -102,13 +103,7 @@ class MetricFacts:
         return min(one, other), max(one, other)
 
     def to_contract(self) -> dict[str, Any]:
-        """Return `metric` as JSON."""
-        return {
-            "name": self.name,
-            "unit": self.unit or None,
-            "higher_is_better": self.higher_is_better,
-            "bound": self.bound,
-        }
+        return {**write_fields(self), "unit": self.unit or None}
 
 
 LOSS = MetricFacts(name="loss", unit="nats/token", higher_is_better=False, bound=None)

@@ -9,7 +9,7 @@ from scaling.fitting.fitted import Check, Fit
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND
-from scaling.tables.run_table import RunTable, make_table
+from scaling.tables.run_table import RunTable, make_table, select_rows
 from scaling.units import FloatArray
 
 # E, A, B, alpha, beta: N* = 1e4 at 3e10 FLOPs, loss 2.26 there, as measured on the standard
@@ -29,12 +29,28 @@ def design_isoflop(
     return params, budget / (6.0 * params), budget
 
 
+def cross(
+    params_ends: tuple[float, float], tokens_ends: tuple[float, float], side: int
+) -> tuple[FloatArray, FloatArray]:
+    """(N, D) of a grid of `side` sizes and as many token counts, both evenly spaced in logs."""
+    grids = np.meshgrid(np.geomspace(*params_ends, side), np.geomspace(*tokens_ends, side))
+    return grids[0].ravel(), grids[1].ravel()
+
+
 def simulate(noise: float = NOISE, seed: int = 0, **design: object) -> RunTable:
     """A table of runs whose ln loss is the law's plus Gaussian noise."""
     params, tokens, budget = design_isoflop(**design)  # type: ignore[arg-type]
     rng = np.random.default_rng(seed)
     loss = CHINCHILLA.loss(TRUTH, params, tokens) * np.exp(noise * rng.standard_normal(params.size))
     return make_table(params, tokens, loss=loss, budget=budget)
+
+
+def add_seeds(first: RunTable, second: RunTable, *, every: int) -> RunTable:
+    """The runs of `first`, and a second seed of every so many of its cells from `second`."""
+    rows = np.r_[np.arange(len(first)), np.arange(0, len(first), every)]
+    again = np.arange(rows.size) >= len(first)
+    loss = np.where(again, second.loss[rows], first.loss[rows])
+    return select_rows(first, rows).replace(loss=loss, seed=again.astype(np.int64))
 
 
 def check(fit: Fit, code: str) -> Check:

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from known_law import NOISE, TRUTH, design_isoflop, fit_law, simulate
+from known_law import NOISE, TRUTH, cross, design_isoflop, fit_law, simulate
 
 from scaling.errors import UsageError
 from scaling.fitting.every_approach import fit_runs
@@ -23,8 +23,7 @@ LAWS = {
 
 
 def make_grid(law, params_ends, tokens_ends, side=7):
-    params, tokens = np.meshgrid(np.geomspace(*params_ends, side), np.geomspace(*tokens_ends, side))
-    params, tokens = params.ravel(), tokens.ravel()
+    params, tokens = cross(params_ends, tokens_ends, side)
     return params, tokens, CHINCHILLA.loss(law, params, tokens)
 
 
@@ -90,8 +89,7 @@ def test_one_huge_outlier_hardly_moves_the_law():
 
 
 def test_a_law_without_a_floor_hits_the_bound_and_reports_it():
-    params, tokens = np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6))
-    params, tokens = params.ravel(), tokens.ravel()
+    params, tokens = cross((1e6, 1e9), (1e8, 1e11), 6)
     rng = np.random.default_rng(1)
     loss = (40 / params**0.05 + 410 / tokens**0.28) * np.exp(0.01 * rng.standard_normal(36))
     fit = fit_law(make_table(params, tokens, loss=loss), bootstrap=20)
@@ -228,8 +226,3 @@ def test_reading_imports_no_heavy_library(modules, heavy):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_the_envelope_is_refused_with_its_reason():
-    with pytest.raises(UsageError, match="finished run of its own"):
-        fit_runs(simulate(), approach="envelope")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from known_law import cross
 
 from scaling.allocation import allocate, predict
 from scaling.fitting.ensemble.members import fit_member
@@ -24,7 +25,7 @@ from scaling.laws.family import LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.laws.kaplan import KAPLAN
 from scaling.sweep.cost_model import SIX_ND
-from scaling.tables.run_table import RunTable, make_table, sort_rows
+from scaling.tables.run_table import RunTable, make_table, select_rows, sort_rows
 from scaling.units import FloatArray
 
 HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])
@@ -34,9 +35,7 @@ NAMES = [member.name for member in ENSEMBLE.members]
 
 
 def simulate(law: LawFamily, letters: FloatArray, noise: float = 0.001) -> RunTable:
-    params, tokens = (
-        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 3e9, 7), np.geomspace(1e9, 2e11, 7))
-    )
+    params, tokens = cross((1e7, 3e9), (1e9, 2e11), 7)
     rng = np.random.default_rng(0)
     loss = law.loss(letters, params, tokens) * np.exp(noise * rng.standard_normal(params.size))
     return make_table(params, tokens, loss=loss)
@@ -212,7 +211,7 @@ def test_draws_shift_a_window_as_a_refit_would() -> None:
     counts = np.ones((1, len(table)))
     counts[0, fitted.rows[::3]] = 2.0
     doubled = np.concatenate((np.arange(len(table)), fitted.rows[::3]))
-    more = make_table(table.params[doubled], table.tokens[doubled], loss=table.loss[doubled])
+    more = select_rows(table, doubled)
     from scaling.fitting.ensemble.weights import _step
 
     moved = _step(fitted, counts[:, fitted.rows])[0]

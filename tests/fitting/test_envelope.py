@@ -18,7 +18,7 @@ from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND
 from scaling.tables.reading import read_table
-from scaling.tables.run_table import make_table
+from scaling.tables.run_table import make_table, select_rows
 from scaling.terminal.answers import format_fit
 
 # N* ∝ C^a of TRUTH with C = 6ND: a = beta / (alpha + beta).
@@ -92,9 +92,11 @@ def test_the_end_of_a_run_is_not_a_crossing():
     size = np.unique(table.params)[3]
     flops = 6.0 * table.params * table.tokens
     # This size stops while it is the best one, so that its smaller neighbour is the lowest again.
-    middle = np.exp(np.interp(np.log(size), *_frontier_line()))
+    along = np.geomspace(1e7, 1e20, 4000)
+    best, _ = find_frontier(CHINCHILLA, TRUTH, flops=along, cost=SIX_ND)
+    middle = np.exp(np.interp(np.log(size), np.log(best), np.log(along)))
     kept = (table.params != size) | (flops < middle)
-    found = fit_envelope(_pick(table, kept))
+    found = fit_envelope(select_rows(table, np.flatnonzero(kept)))
     (sentence,) = found.rejected
     assert "changes from N = 24k to 12k because a run ends or begins" in sentence
     # The envelope passes from 12k to 24k, and from 12k to 48k, whose midpoint is 24k.
@@ -166,7 +168,7 @@ def test_cooldown_branches_are_not_called_undecayed():
 
 def test_the_order_of_rows_changes_nothing():
     table = simulate(noise=NOISE)
-    mixed = _pick(table, np.random.default_rng(0).permutation(len(table)))
+    mixed = select_rows(table, np.random.default_rng(0).permutation(len(table)))
     first, second = (fit_law(one, bootstrap=50).to_contract() for one in (table, mixed))
     assert first == second
 
@@ -286,21 +288,3 @@ def test_a_name_that_is_not_a_training_run_makes_no_curve(tmp_path, rows, note):
     assert (table.trajectory is None) == ("state no run" not in note)
     assert note in "".join(table.notes)
     assert bool(table.notes) == bool(note)
-
-
-def _frontier_line():
-    """(ln N*, ln C) of TRUTH."""
-    flops = np.geomspace(1e7, 1e20, 4000)
-    return np.log(find_frontier(CHINCHILLA, TRUTH, flops=flops, cost=SIX_ND)[0]), np.log(flops)
-
-
-def _pick(table, rows):
-    """Some rows, or all in another order."""
-    trajectory, schedule = (np.array(one)[rows] for one in (table.trajectory, table.schedule))
-    return make_table(
-        table.params[rows],
-        table.tokens[rows],
-        loss=table.loss[rows],
-        trajectory=trajectory.tolist(),
-        schedule=schedule.tolist(),
-    )

@@ -8,15 +8,12 @@ from scaling.allocation import allocate, predict
 from scaling.allocation.question import Question
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Interval
-from scaling.tables.run_table import make_table
 
 
 def test_the_error_of_the_held_out_set_is_told_apart_from_the_loss_on_it() -> None:
     table = simulate()
     sigma = 0.03  # evaluation error of ln loss; σ of the residuals is .0064
-    stated = make_table(
-        table.params, table.tokens, loss=table.loss, budget=table.budget, loss_se=sigma * table.loss
-    )
+    stated = table.replace(loss_se=sigma * table.loss)
     plain, held = (fit_runs(one, bootstrap=400, family="chinchilla") for one in (table, stated))
     assert plain.evaluation_error is None
     assert held.evaluation_error is not None
@@ -47,9 +44,7 @@ def measure(interval: Interval | None) -> float:
 
 def test_a_target_loss_is_one_on_the_held_out_set() -> None:
     table = simulate()
-    stated = make_table(
-        table.params, table.tokens, loss=table.loss, budget=table.budget, loss_se=0.03 * table.loss
-    )
+    stated = table.replace(loss_se=0.03 * table.loss)
     asked = Question(target_loss=float(table.loss.min()))
     answers = [
         allocate(fit_runs(one, bootstrap=100, family="chinchilla"), asked)

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from known_law import NOISE, TRUTH, bend_middle, design_isoflop, fit_law, simulate
+from known_law import NOISE, TRUTH, add_seeds, bend_middle, design_isoflop, fit_law, simulate
 
 from scaling.allocation.distance import check_distance
 from scaling.fitting.fitted import Check, Fit
@@ -37,20 +37,12 @@ def make_right(**columns: object) -> RunTable:
     first, second = (
         simulate(NOISE / 10, seed, budgets=9, sizes=9, ends=(3e10, 3e12)) for seed in (0, 3)
     )
-    rows = np.r_[np.arange(81), np.arange(0, 81, 9)]
-    again = np.arange(rows.size) >= 81
-    n = rows.size
-    table = make_table(
-        first.params[rows],
-        first.tokens[rows],
-        loss=np.where(again, second.loss[rows], first.loss[rows]),
-        budget=first.budget[rows] if first.budget is not None else None,
-        seed=again.astype(np.int64),
-        learning_rate=np.full(n, 0.01),
-        unique_tokens=first.tokens[rows],
-        loss_se=np.full(n, 0.02),
-    )
+    table = add_seeds(first, second, every=9)
+    n = len(table)
     trained = {
+        "learning_rate": np.full(n, 0.01),
+        "unique_tokens": table.tokens,
+        "loss_se": np.full(n, 0.02),
         "steps": np.full(n, 4000.0),
         "warmup_steps": np.full(n, 100.0),
         "decay_steps": np.full(n, 800.0),

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from known_law import cross
 
 from scaling.allocation import allocate
 from scaling.errors import NoFitError, UsageError
@@ -32,9 +33,7 @@ LETTERS = {
 
 def simulate(name: str, letters: FloatArray) -> RunTable:
     """Noise-free runs of a law on an 8 × 8 grid."""
-    params, tokens = (
-        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 8), np.geomspace(1e9, 1e12, 8))
-    )
+    params, tokens = cross((1e7, 1e10), (1e9, 1e12), 8)
     return make_table(params, tokens, loss=find_family(name).loss(letters, params, tokens))
 
 
@@ -76,9 +75,7 @@ def test_farseers_parameters_are_recovered() -> None:
 def test_farseers_law_is_fitted_where_its_powers_of_n_vanish() -> None:
     # With every power of N at 0 Farseer's law is a product of powers, and its parameters are
     # infinite.
-    params, tokens = (
-        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 8), np.geomspace(1e9, 1e12, 8))
-    )
+    params, tokens = cross((1e7, 1e10), (1e9, 1e12), 8)
     family = find_family("farseer")
 
     def plain(n: FloatArray, d: FloatArray) -> FloatArray:
@@ -105,9 +102,7 @@ def test_a_requested_law_is_compared_with_its_parent(letters: list[float], verdi
     noise = np.exp(0.002 * np.random.default_rng(0).standard_normal(len(table)))
     # With an exponent of 1 Droppo's law is Chinchilla's; otherwise it is no sum of two powers.
     bent = table.loss ** letters[5] * noise
-    fit = fit_runs(
-        make_table(table.params, table.tokens, loss=bent), family=family.name, bootstrap=None
-    )
+    fit = fit_runs(table.replace(loss=bent), family=family.name, bootstrap=None)
     (note,) = [one for one in fit.notes if "against chinchilla" in one]
     assert note.startswith("droppo (6 parameters) against chinchilla (5): objective ")
     assert verdict in note
@@ -203,9 +198,7 @@ def test_an_unknown_family_is_refused_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["kaplan", "droppo", "chinchilla", "mixture"])
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_equal_losses_give_no_answer_and_no_traceback(name: str) -> None:
-    params, tokens = (
-        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 6), np.geomspace(1e9, 1e12, 6))
-    )
+    params, tokens = cross((1e7, 1e10), (1e9, 1e12), 6)
     fit = fit_runs(make_table(params, tokens, loss=np.full(36, 2.5)), family=name, bootstrap=20)
     assert fit.status in ("bound_hit", "not_converged", "failed")
     # Kaplan's law has no floor: its exponents are at their bound, which is reported.

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from known_law import cross
 
 from scaling.fitting.backtest import backtest_families
 from scaling.laws.registry import find_family
@@ -11,9 +12,7 @@ from scaling.tables.run_table import RunTable, make_table, select_rows, sort_row
 
 
 def simulate(name: str, letters: list[float], noise: float = 0.001) -> RunTable:
-    params, tokens = (
-        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 3e9, 8), np.geomspace(1e9, 3e11, 8))
-    )
+    params, tokens = cross((1e7, 3e9), (1e9, 3e11), 8)
     rng = np.random.default_rng(0)
     loss = find_family(name).loss(np.array(letters), params, tokens)
     table = make_table(params, tokens, loss=loss * np.exp(noise * rng.standard_normal(64)))

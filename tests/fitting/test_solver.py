@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from scaling.fitting.projection import project, scan_exponents, zoom_exponents
 from scaling.fitting.solver import huber, make_task, solve
 from scaling.laws.chinchilla import CHINCHILLA
+from scaling.tables.run_table import select_rows
 
 
 def make(table, delta=1e-3):
@@ -48,9 +49,7 @@ def test_integer_weights_equal_repeated_rows():
     counts = np.random.default_rng(1).integers(0, 3, len(table))
     weighted = solve(make(table), start(make(table)), weights=counts.astype(float))
     rows = np.repeat(np.arange(len(table)), counts)
-    copied = make_task(
-        CHINCHILLA, table.params[rows], tokens=table.tokens[rows], loss=table.loss[rows], delta=1e-3
-    )
+    copied = make(select_rows(table, rows))
     repeated = solve(copied, start(copied))
     assert weighted.objective[0] == pytest.approx(repeated.objective[0], rel=1e-10)
 

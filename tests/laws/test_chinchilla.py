@@ -7,6 +7,7 @@ from scaling.fitting.solver import make_task
 from scaling.laws.chinchilla import CHINCHILLA
 
 HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])  # arXiv:2203.15556, eq. 10
+THETA = np.array([[0.6, -1.5, -1.2, 0.34, 0.28]])
 
 
 @pytest.fixture
@@ -17,31 +18,29 @@ def axes():
     return make_task(CHINCHILLA, params, tokens=tokens, loss=loss, delta=1e-3).axes
 
 
-def test_gradient_matches_finite_differences(axes):
-    theta = np.array([[0.6, -1.5, -1.2, 0.34, 0.28]])
-    _, gradient = CHINCHILLA.log_loss(theta, axes)
+def list_differences(axes, part):
+    """Central differences of ln L (part 0) or its gradient (1) along each coordinate."""
     step = 1e-6
-    for at in range(5):
-        shift = np.zeros((1, 5))
-        shift[0, at] = step
-        above, below = (CHINCHILLA.log_loss(theta + sign * shift, axes)[0] for sign in (1, -1))
+    for shift in step * np.eye(5)[:, None]:
+        above, below = (CHINCHILLA.log_loss(THETA + sign * shift, axes)[part] for sign in (1, -1))
+        yield (above - below) / (2 * step)
+
+
+def test_gradient_matches_finite_differences(axes):
+    _, gradient = CHINCHILLA.log_loss(THETA, axes)
+    for at, slope in enumerate(list_differences(axes, 0)):
         # Central differences: error of order step² = 1e-12, rounding 1e-16 / 1e-6.
-        np.testing.assert_allclose(gradient[0, at], (above - below)[0] / (2 * step), atol=1e-8)
+        np.testing.assert_allclose(gradient[0, at], slope[0], atol=1e-8)
 
 
 def test_curvature_matches_finite_differences_of_the_gradient(axes):
-    theta = np.array([[0.6, -1.5, -1.2, 0.34, 0.28]])
     weight = np.linspace(-1.0, 2.0, axes.x.size)[None]
-    _, gradient = CHINCHILLA.log_loss(theta, axes)
+    _, gradient = CHINCHILLA.log_loss(THETA, axes)
     # ∇²ln L = ∇²L/L − g gᵀ
     outer = np.einsum("kpn,kqn,kn->kpq", gradient, gradient, weight)
-    hessian = CHINCHILLA.curvature(theta, gradient, weight, axes) - outer
-    step = 1e-6
-    for at in range(5):
-        shift = np.zeros((1, 5))
-        shift[0, at] = step
-        above, below = (CHINCHILLA.log_loss(theta + sign * shift, axes)[1] for sign in (1, -1))
-        difference = np.einsum("kpn,kn->kp", (above - below) / (2 * step), weight)
+    hessian = CHINCHILLA.curvature(THETA, gradient, weight, axes) - outer
+    for at, bend in enumerate(list_differences(axes, 1)):
+        difference = np.einsum("kpn,kn->kp", bend, weight)
         np.testing.assert_allclose(hessian[0, at], difference[0], atol=1e-7)
 
 
@@ -67,11 +66,9 @@ def test_a_model_too_small_for_a_loss_needs_infinite_tokens():
 def test_elasticities_are_slopes_in_logs():
     params, tokens, step = np.array(2e9), np.array(4e10), 1e-5
     by_params, by_tokens = CHINCHILLA.loss_elasticity(HOFFMANN, params, tokens)
-    ratio = CHINCHILLA.loss(HOFFMANN, params * np.exp(step), tokens) / CHINCHILLA.loss(
-        HOFFMANN, params * np.exp(-step), tokens
-    )
-    assert np.log(ratio) / (2 * step) == pytest.approx(float(by_params), rel=1e-6)
-    ratio = CHINCHILLA.loss(HOFFMANN, params, tokens * np.exp(step)) / CHINCHILLA.loss(
-        HOFFMANN, params, tokens * np.exp(-step)
-    )
-    assert np.log(ratio) / (2 * step) == pytest.approx(float(by_tokens), rel=1e-6)
+    for slope, n, d in ((by_params, step, 0.0), (by_tokens, 0.0, step)):
+        above, below = (
+            CHINCHILLA.loss(HOFFMANN, params * np.exp(sign * n), tokens * np.exp(sign * d))
+            for sign in (1, -1)
+        )
+        assert np.log(above / below) / (2 * step) == pytest.approx(float(slope), rel=1e-6)

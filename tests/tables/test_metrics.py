@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import call
 
-from scaling.cli import cli
 from scaling.errors import TableError, UsageError
 from scaling.fitting.every_approach import fit_runs
 from scaling.tables.metric_table import fit_metric
@@ -38,10 +37,6 @@ def path(tmp_path):
     return path
 
 
-def say(*words):
-    return CliRunner().invoke(cli, [*map(str, words)])
-
-
 @pytest.mark.parametrize(
     "asked",
     [
@@ -60,11 +55,11 @@ def test_a_law_of_a_metric_is_recovered(path, asked):
 def test_a_prediction_is_said_in_the_metric(path):
     words = ("predict", path, *HIGHER, "--params", "2e9", "--tokens", "2e11", "--no-bootstrap")
     true = BOUND - float(miss(2e9, 2e11))
-    said = say(*words, "--family", "chinchilla")
-    assert said.exit_code == 0
-    assert f"accuracy {true:.4f}\n" in said.output
-    assert "loss" not in said.output.split("?")[0]
-    (answer,) = json.loads(say(*words, "--family", "chinchilla", "--json").stdout)["predictions"]
+    said = call(*words, "--family", "chinchilla")
+    assert said.code == 0
+    assert f"accuracy {true:.4f}\n" in said.out
+    assert "loss" not in said.out.split("?")[0]
+    (answer,) = json.loads(call(*words, "--family", "chinchilla", "--json").out)["predictions"]
     assert answer["loss"] == pytest.approx(BOUND - true, rel=1e-6)
     metric = answer["metric"]
     assert metric.pop("value") == pytest.approx(true, rel=1e-6)
@@ -76,17 +71,17 @@ def test_a_prediction_is_said_in_the_metric(path):
 
 def test_intervals_of_a_bounded_metric_keep_their_order(path):
     words = ("allocate", path, *HIGHER, "--flops", "1e20", "--bootstrap", "20", "--json")
-    (answer,) = json.loads(say(*words).stdout)["answers"]
+    (answer,) = json.loads(call(*words).out)["answers"]
     low, high = answer["metric"]["intervals"]["value"]
     assert low <= answer["metric"]["value"] <= high
     assert [BOUND - high, BOUND - low] == pytest.approx(answer["intervals"]["loss"])
 
 
 def test_a_fit_of_a_metric_says_what_its_law_gives(path):
-    said = say("fit", path, *HIGHER, "--no-bootstrap")
-    assert "0.95 − accuracy = E + A/N^alpha + B/D^beta\n" in said.output
-    assert "nats" not in said.output
-    contract = json.loads(say("fit", path, *HIGHER, "--no-bootstrap", "--json").stdout)
+    said = call("fit", path, *HIGHER, "--no-bootstrap")
+    assert "0.95 − accuracy = E + A/N^alpha + B/D^beta\n" in said.out
+    assert "nats" not in said.out
+    contract = json.loads(call("fit", path, *HIGHER, "--no-bootstrap", "--json").out)
     assert contract["metric"]["name"] == "accuracy"
     assert "loss_unit" not in contract
     assert "nats" not in json.dumps(contract)
@@ -100,16 +95,16 @@ def test_a_fit_of_a_metric_says_what_its_law_gives(path):
 
 def test_a_page_of_a_metric_is_refused(path, tmp_path):
     words = ("report", path, *HIGHER, "--root", tmp_path, "--format")
-    asked = say(*words, "html")
-    assert asked.exit_code == 2
-    assert "--format md" in asked.stderr
+    asked = call(*words, "html")
+    assert asked.code == 2
+    assert "--format md" in asked.errors
     assert not list(tmp_path.rglob("reports"))
-    assert say(*words, "md").stdout.strip().endswith("accuracy.md")
+    assert call(*words, "md").out.strip().endswith("accuracy.md")
 
 
 def test_a_report_of_a_metric_is_named_after_it(path, tmp_path):
-    said = say("report", path, *HIGHER, "--root", tmp_path)
-    assert said.exit_code == 0
+    said = call("report", path, *HIGHER, "--root", tmp_path)
+    assert said.code == 0
     page = (tmp_path / "reports" / "runs" / "accuracy.md").read_text()
     assert "0.95 − accuracy = " in page
     assert "nats" not in page
@@ -137,10 +132,10 @@ def test_a_report_of_a_metric_is_named_after_it(path, tmp_path):
     ],
 )
 def test_a_metric_that_no_law_can_describe_is_refused(path, words, parts):
-    said = say("fit", path, "--no-bootstrap", *words)
-    assert getattr(said.exception, "exit_code", said.exit_code) == 2, said.output
+    said = call("fit", path, "--no-bootstrap", *words)
+    assert said.code == 2, said.out
     for part in parts:
-        assert part in f"{said.output}{said.exception}"
+        assert part in f"{said.out}{said.errors}"
 
 
 @pytest.mark.parametrize(
@@ -149,15 +144,15 @@ def test_a_metric_that_no_law_can_describe_is_refused(path, words, parts):
      ("report",)],
 )  # fmt: skip
 def test_a_metric_takes_no_loss_unit(path, words):
-    said = say(words[0], path, *HIGHER, *words[1:], "--loss-unit", "ppl")
-    assert said.exit_code == 2
-    assert "--loss-unit is of the loss; leave it or --metric out." in said.output
+    said = call(words[0], path, *HIGHER, *words[1:], "--loss-unit", "ppl")
+    assert said.code == 2
+    assert "--loss-unit is of the loss; leave it or --metric out." in said.errors
 
 
 def test_a_target_of_a_metric_is_refused(path):
-    said = say("allocate", path, *HIGHER, "--target-loss", "0.1")
-    assert said.exit_code == 2
-    assert "--target-loss is of the loss" in said.output
+    said = call("allocate", path, *HIGHER, "--target-loss", "0.1")
+    assert said.code == 2
+    assert "--target-loss is of the loss" in said.errors
 
 
 def make(**metric):

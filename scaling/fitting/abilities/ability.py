@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from scaling.files.contract import to_contract
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.abilities.names import AbilityNames
 from scaling.fitting.abilities.null_model import NullComparison, compare_null, measure_progress
@@ -29,7 +30,6 @@ from scaling.fitting.abilities.two_steps import (
     forecast_largest,
     split_sizes,
 )
-from scaling.fitting.fitted import finite_or_none
 from scaling.sweep.probes import ProbeCurve
 from scaling.units import FloatArray
 
@@ -59,7 +59,6 @@ class ScoredCell:
     high: int
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -165,15 +164,15 @@ class Ability:
             "ceiling": self.ceiling,
             "n": len(self.runs),
             "level": LEVEL,
-            "cells": [one.to_contract() for one in self.cells],
-            "success": self.success.to_contract(),
-            "onsets": [one.to_contract() for one in self.onsets],
-            "two_steps": None if self.two_steps is None else self.two_steps.to_contract(),
+            "cells": to_contract(self.cells),
+            "success": to_contract(self.success),
+            "onsets": to_contract(self.onsets),
+            "two_steps": to_contract(self.two_steps),
             "refused": self.refused,
-            "predictability": self.predictability.to_contract(),
-            "null_comparison": self.null.to_contract(),
-            "progress_at_chance": finite_or_none(self.progress),
-            "parts": None if self.parts is None else self.parts.to_contract(),
+            "predictability": to_contract(self.predictability),
+            "null_comparison": to_contract(self.null),
+            "progress_at_chance": to_contract(self.progress),
+            "parts": to_contract(self.parts),
             "bimodal": self.bimodal,
             "verdict": self.verdict,
         }
@@ -226,7 +225,7 @@ def write_contract(abilities: tuple[Ability, ...], source: str, reason: str = ""
         "schema_version": SCHEMA_VERSION,
         "source": source,
         "reason": reason,
-        "abilities": [one.to_contract() for one in abilities],
+        "abilities": to_contract(abilities),
     }
 
 

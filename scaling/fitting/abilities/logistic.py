@@ -110,3 +110,8 @@ def find_end(
         middle = 0.5 * (inside + far)
         inside, far = (middle, far) if profile(middle) >= cut else (inside, middle)
     return 0.5 * (inside + far)
+
+
+def raise_log(log: float) -> float:
+    """e^log; −inf gives 0."""
+    return math.inf if log > 700.0 else math.exp(log)  # e^709 is the largest double

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtr
 
+from scaling.files.contract import write_fields
 from scaling.fitting.abilities.predictability import LEAST_SPAN, MAX_ALARM
 from scaling.fitting.abilities.scores import Scores
 from scaling.fitting.fitted import Interval
@@ -46,14 +47,7 @@ class NullCell:
     chance: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "params": self.params,
-            "tokens": self.tokens,
-            "runs": self.runs,
-            "difference": self.difference,
-            "p": self.chance,
-        }
+        return write_fields(self, chance="p")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,29 +64,17 @@ class NullComparison:
     """
 
     agreement: Agreement
-    difference: float | None
-    interval: Interval | None
+    difference: float | None = None
+    interval: Interval | None = None
     margin: float
-    cells: tuple[NullCell, ...]
-
-    def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "agreement": self.agreement,
-            "difference": self.difference,
-            "interval": None if self.interval is None else self.interval.to_contract(),
-            "margin": self.margin,
-            "cells": [one.to_contract() for one in self.cells],
-        }
+    cells: tuple[NullCell, ...] = ()
 
 
 def compare_null(scores: Scores, *, level: float = 0.9) -> NullComparison:
     """Compare the sharp score of an ability with its null."""
     margin = MARGIN * scores.range
     if scores.null is None:
-        return NullComparison(
-            agreement="no_null", difference=None, interval=None, margin=margin, cells=()
-        )
+        return NullComparison(agreement="no_null", margin=margin)
     both = np.isfinite(scores.null)
     sharp = scores.average(np.where(both, scores.score, np.nan))
     null = scores.average(scores.null)
@@ -113,9 +95,7 @@ def compare_null(scores: Scores, *, level: float = 0.9) -> NullComparison:
             )
         )
     if not cells:
-        return NullComparison(
-            agreement="unclear", difference=None, interval=None, margin=margin, cells=()
-        )
+        return NullComparison(agreement="unclear", margin=margin)
     gaps = np.concatenate(pooled)
     interval = find_mean_interval(gaps, level)
     return NullComparison(

@@ -10,7 +10,6 @@ they lie further apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -35,15 +34,6 @@ class Onset:
     held: float | None
     below: float | None
     above: float | None
-
-    def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "variable": self.variable,
-            "held": self.held,
-            "below": self.below,
-            "above": self.above,
-        }
 
 
 def find_onsets(scores: Scores) -> tuple[Onset, ...]:

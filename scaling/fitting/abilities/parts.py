@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.files.contract import write_fields
 from scaling.fitting.abilities.names import PARTS
 from scaling.fitting.abilities.onset import Onset, find_onsets
 from scaling.fitting.abilities.scores import Scores
@@ -34,14 +35,6 @@ class Part:
     means: tuple[float, ...]
     onsets: tuple[Onset, ...]
 
-    def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "at": self.at,
-            "means": list(self.means),
-            "onsets": [one.to_contract() for one in self.onsets],
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -58,12 +51,7 @@ class Parts:
     parts: tuple[Part, ...]
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "of": self.name,
-            "by": self.label,
-            "parts": [one.to_contract() for one in self.parts],
-        }
+        return write_fields(self, name="of", label="by")
 
 
 def find_parts(scores: Scores, curves: Mapping[str, Mapping[str, ProbeCurve]]) -> Parts | None:

@@ -33,8 +33,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import betainc, stdtr
 
+from scaling.files.contract import write_fields
 from scaling.fitting.abilities.scores import Cells
-from scaling.fitting.fitted import finite_or_none
 from scaling.units import FloatArray, IntArray, format_count
 
 Code = Literal["monotone", "span", "unimodal", "identified", "fits", "held_out"]
@@ -77,17 +77,6 @@ class Criterion:
     seen: str
     reason: str
 
-    def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "code": self.code,
-            "passed": self.passed,
-            "value": finite_or_none(self.value),
-            "limit": self.limit,
-            "seen": self.seen,
-            "reason": self.reason,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Predictability:
@@ -105,11 +94,7 @@ class Predictability:
         return tuple(one for one in self.criteria if one.passed is not True)
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "passed": self.passed,
-            "criteria": [one.to_contract() for one in self.criteria],
-        }
+        return {"passed": self.passed, **write_fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

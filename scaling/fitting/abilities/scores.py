@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -91,23 +92,20 @@ class Scores(Cells):
     def take_cells(self, chosen: IntArray) -> Scores:
         """Only the runs of the given cells."""
         rows = np.flatnonzero(np.isin(self.cell, chosen))
-        return _arrange(
-            self.names,
-            select_rows(self.table, rows),
-            chance=self.chance,
-            ceiling=self.ceiling,
-            threshold=self.threshold,
-            unit=self.unit,
-            columns={
-                name: None if one is None else one[rows]
-                for name, one in (
-                    ("score", self.score),
-                    ("smooth", self.smooth),
-                    ("null", self.null),
-                    ("error", self.error),
-                    ("null_error", self.null_error),
-                )
-            },
+        table = select_rows(self.table, rows)
+        cells, cell = sort_cells(table)
+        optional = ("smooth", "null", "error", "null_error")
+        columns: dict[str, Any] = {
+            name: None if (one := getattr(self, name)) is None else one[rows] for name in optional
+        }
+        return dataclasses.replace(
+            self,
+            table=table,
+            score=self.score[rows],
+            cell=cell,
+            params=cells[:, 0],
+            tokens=cells[:, 1],
+            **columns,
         )
 
     def make_smooth_table(self) -> tuple[RunTable, IntArray]:
@@ -165,20 +163,23 @@ def gather_scores(
     assert sharp is not None  # otherwise it is among the problems
     smooth = table.loss if names.smooth == LOSS else found[names.smooth].values
     null = None if names.null is None else found[names.null]
-    return _arrange(
-        names,
-        select_rows(table, rows),
+    kept = select_rows(table, rows)
+    cells, cell = sort_cells(kept)
+    return Scores(
+        names=names,
+        table=kept,
+        score=sharp.values[rows],
+        smooth=_keep(smooth, rows),
+        null=None if null is None else _keep(null.values, rows),
+        error=_keep(sharp.errors, rows),
+        null_error=None if null is None else _keep(null.errors, rows),
         chance=chance,
         ceiling=top,
         threshold=least,
         unit="nats/token" if names.smooth == LOSS else found[names.smooth].unit,
-        columns={
-            "score": sharp.values[rows],
-            "smooth": _keep(smooth, rows),
-            "null": None if null is None else _keep(null.values, rows),
-            "error": _keep(sharp.errors, rows),
-            "null_error": None if null is None else _keep(null.errors, rows),
-        },
+        cell=cell,
+        params=cells[:, 0],
+        tokens=cells[:, 1],
     )
 
 
@@ -218,34 +219,6 @@ def _keep(values: FloatArray | None, rows: IntArray) -> FloatArray | None:
     if values is None or not np.isfinite(values[rows]).any():
         return None
     return values[rows]
-
-
-def _arrange(
-    names: AbilityNames,
-    table: RunTable,
-    *,
-    chance: float,
-    ceiling: float,
-    threshold: float,
-    unit: str,
-    columns: dict[str, FloatArray | None],
-) -> Scores:
-    cells, cell = sort_cells(table)
-    score = columns.pop("score")
-    assert score is not None  # stated in every row
-    return Scores(
-        names=names,
-        table=table,
-        score=score,
-        chance=chance,
-        ceiling=ceiling,
-        threshold=threshold,
-        unit=unit,
-        cell=cell,
-        params=cells[:, 0],
-        tokens=cells[:, 1],
-        **columns,
-    )
 
 
 def sort_cells(table: RunTable) -> tuple[FloatArray, IntArray]:

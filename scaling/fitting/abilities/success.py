@@ -30,9 +30,10 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import betaincinv, chdtrc, chdtri
 
-from scaling.fitting.abilities.logistic import Trials, find_end, maximise
+from scaling.files.contract import to_contract, write_fields
+from scaling.fitting.abilities.logistic import Trials, find_end, maximise, raise_log
 from scaling.fitting.abilities.scores import Scores
-from scaling.fitting.fitted import Interval, finite_or_none
+from scaling.fitting.fitted import Interval
 from scaling.units import FloatArray
 
 Variables = Literal["N", "D", "N and D"]
@@ -74,16 +75,7 @@ class CellCount:
         return WANTED_SEEDS if self.in_transition else OTHER_SEEDS
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "params": self.params,
-            "tokens": self.tokens,
-            "runs": self.runs,
-            "successes": self.successes,
-            "interval": self.interval.to_contract(),
-            "in_transition": self.in_transition,
-            "runs_wanted": self.wanted,
-        }
+        return {**write_fields(self), "runs_wanted": self.wanted}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +99,15 @@ class SuccessLaw:
 
     threshold: float
     variables: Variables
-    midpoint: float | None
-    interval: Interval | None
+    midpoint: float | None = None
+    interval: Interval | None = None
     at_tokens: float | None
-    slope: float | None
-    slope_interval: Interval | None
-    trade: float | None
-    chance_flat: float | None
-    cells: tuple[CellCount, ...]
-    reason: str
+    slope: float | None = None
+    slope_interval: Interval | None = None
+    trade: float | None = None
+    chance_flat: float | None = None
+    cells: tuple[CellCount, ...] = ()
+    reason: str = ""
 
     @property
     def separated(self) -> bool:
@@ -145,23 +137,20 @@ class SuccessLaw:
         return np.asarray(np.exp(-np.logaddexp(0.0, -min(self.slope, _STEEP) * beyond)))
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "threshold": self.threshold,
             "variables": self.variables,
             "midpoint": self.midpoint,
-            "interval": None if self.interval is None else self.interval.to_contract(),
+            "interval": to_contract(self.interval),
             "at_tokens": self.at_tokens,
-            "slope": finite_or_none(self.slope),
-            "slope_interval": None
-            if self.slope_interval is None
-            else self.slope_interval.to_contract(),
+            "slope": to_contract(self.slope),
+            "slope_interval": to_contract(self.slope_interval),
             "trade": self.trade,
             "separated": self.separated,
             "width": self.width,
             "p_flat": self.chance_flat,
             "enough_seeds": self.enough_seeds,
-            "cells": [one.to_contract() for one in self.cells],
+            "cells": to_contract(self.cells),
             "reason": self.reason,
         }
 
@@ -180,7 +169,7 @@ def fit_success(scores: Scores, *, level: float = 0.9) -> SuccessLaw:
         fitted = None
     if (
         fitted is not None
-        and not 0.0 < _raise(design.centre + fitted.find_midpoint()[0]) < math.inf
+        and not 0.0 < raise_log(design.centre + fitted.find_midpoint()[0]) < math.inf
     ):
         reason = f"success follows D, and no {design.letter} that a number can hold moves it"
         fitted = None
@@ -294,7 +283,7 @@ class _Profile:
             )
             for side in (-0.5, 0.5)
         ]
-        return math.inf if self.is_step else self.slope, _raise(ends[0]), _raise(ends[1])
+        return math.inf if self.is_step else self.slope, raise_log(ends[0]), raise_log(ends[1])
 
     def _find_end(self, start: float, side: float, cut: float) -> float:
         """One end of the midpoint's interval. Far away a logistic is flat, and at least (to the
@@ -312,13 +301,11 @@ def _describe(
 ) -> SuccessLaw:
     """The law without its cells."""
     nothing = SuccessLaw(
-        threshold=threshold, variables=design.variables, midpoint=None, interval=None,
-        at_tokens=design.at_tokens, slope=None, slope_interval=None, trade=None,
-        chance_flat=None, cells=(), reason="",
-    )  # fmt: skip
+        threshold=threshold, variables=design.variables, at_tokens=design.at_tokens
+    )
     if fitted is None:
         return nothing
-    middle, low, high = (_raise(design.centre + one) for one in fitted.find_midpoint())
+    middle, low, high = (raise_log(design.centre + one) for one in fitted.find_midpoint())
     low = low or -math.inf  # a midpoint of 0 is an open end
     slope, least, most = fitted.find_slope()
     return dataclasses.replace(
@@ -330,11 +317,6 @@ def _describe(
         trade=float(fitted.rest[1]) / fitted.slope if design.at_tokens else None,
         chance_flat=fitted.chance,
     )
-
-
-def _raise(log: float) -> float:
-    """e^log; a low end of −inf gives 0."""
-    return math.inf if log > 700.0 else math.exp(log)  # e^709 is the largest double
 
 
 def _count_cells(

@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import ScalingError
+from scaling.files.contract import to_contract
 from scaling.fitting.abilities.link import Link, LinkFit
 from scaling.fitting.abilities.scores import Scores
 from scaling.fitting.bootstrap import draw_laws
 from scaling.fitting.cell_forecast import CellForecast
 from scaling.fitting.checks.points import find_law_problem
-from scaling.fitting.fitted import finite_or_none
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.one_variable import fit_curve
@@ -69,19 +69,18 @@ class Outcome(CellForecast):
         return self.measured - self.forecast
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
             "runs": self.runs,
-            "smooth_forecast": finite_or_none(self.smooth),
-            "smooth_measured": finite_or_none(self.smooth_measured),
-            "forecast": finite_or_none(self.forecast),
-            "interval": self.interval.to_contract(),
+            "smooth_forecast": to_contract(self.smooth),
+            "smooth_measured": to_contract(self.smooth_measured),
+            "forecast": to_contract(self.forecast),
+            "interval": to_contract(self.interval),
             "measured": self.measured,
-            "error": finite_or_none(self.error),
+            "error": to_contract(self.error),
             "inside": self.inside,
-            "forecast_from_measured_smooth": finite_or_none(self.linked),
+            "forecast_from_measured_smooth": to_contract(self.linked),
         }
 
 
@@ -109,17 +108,16 @@ class TwoSteps:
         return float(np.mean([abs(one.error) for one in self.outcomes]))
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "law": {"equation": self.equation, "params": self.letters},
             "link": {
                 "exponent": self.link.exponent,
-                "middle": finite_or_none(self.link.middle),
+                "middle": to_contract(self.link.middle),
                 "width": self.link.width,
             },
             "n": self.runs,
             "mean_abs_error": self.error,
-            "outcomes": [one.to_contract() for one in self.outcomes],
+            "outcomes": to_contract(self.outcomes),
         }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import fdtrc
 
 from scaling.fitting.budgets import list_flops
+from scaling.fitting.checks.training import split_fifths
 from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.identification import measure_scale
 from scaling.fitting.noise import estimate_residual_sigma, find_replicates
@@ -34,8 +35,6 @@ _MIN_TREND_FREEDOM = 8
 # A recipe that loses 1 % at the ends of D takes the coverage of a 10× forecast from .96 to .58
 # (decision 0059); smaller patterns are named but pass.
 _MIN_TREND = 0.01
-_FIFTHS = 5
-_LEAST_RUNS = 3
 # Below this, residuals are rounding.
 _NOISE_FREE = 1e-6
 _SHARED_NOISE = "Rows along one training run share its noise, which looks like a misfit."
@@ -259,14 +258,9 @@ def _find_trend(
 
 def _find_worst_fifth(name: str, values: FloatArray, residuals: FloatArray) -> tuple[float, str]:
     """Median residual of the fifth of the runs along `values` that is furthest off, and its
-    description; equal values stay together."""
-    below = np.searchsorted(np.sort(values), values, side="left")
-    fifth = _FIFTHS * below // values.size
+    description."""
     size, runs = 0.0, ""
-    for at in range(_FIFTHS):
-        inside = fifth == at
-        if inside.sum() < _LEAST_RUNS:
-            continue
+    for inside in split_fifths(values):
         median = float(np.median(residuals[inside]))
         if abs(median) <= abs(size):
             continue

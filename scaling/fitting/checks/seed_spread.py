@@ -17,13 +17,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc
 
 from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.noise import find_replicates
 from scaling.tables.run_table import RunTable
-from scaling.units import FloatArray, format_count
+from scaling.units import BoolArray, FloatArray, format_count
 
 # There are some thirty checks (see `residuals`); each of this check's two tests gets half.
 MAX_CHANCE = 0.01
@@ -103,10 +102,10 @@ def _pool_sizes(table: RunTable) -> tuple[FloatArray, FloatArray, FloatArray]:
 def _find_surest(
     square: FloatArray,
     freedom: FloatArray,
-    sets: Sequence[NDArray[np.bool_]],
+    sets: Sequence[BoolArray],
     *,
     sound: float | None = None,
-) -> tuple[float, NDArray[np.bool_] | None]:
+) -> tuple[float, BoolArray | None]:
     """(p, set) of the set of sizes whose noise most significantly exceeds `sound`, or that of the
     other sizes; p is 1 without sets."""
     best, found = 1.0, None
@@ -123,7 +122,7 @@ def _find_surest(
     return min(1.0, best * max(1, len(sets))), found
 
 
-def _pool(square: FloatArray, freedom: FloatArray, chosen: NDArray[np.bool_]) -> float:
+def _pool(square: FloatArray, freedom: FloatArray, chosen: BoolArray) -> float:
     return math.sqrt(float(square[chosen].sum() / freedom[chosen].sum()))
 
 

@@ -10,11 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scaling.fitting.fitted import Check, pass_if
 from scaling.tables.run_table import RunTable
-from scaling.units import FloatArray, format_count
+from scaling.units import BoolArray, FloatArray, format_count
 
 # N = 33k on 339k tokens in 2648 / 1324 / 662 / 331 steps of ever larger batches: 2.130 / 2.151 /
 # 2.228 / 2.314 nats (decision 0061): half of 2000 steps costs 1 %, a quarter 5 %.
@@ -279,15 +278,10 @@ class _Fifth:
 
 
 def _list_fifths(tokens: FloatArray, share: FloatArray) -> list[_Fifth]:
-    """Fifths of the runs along D by ascending mean of `share`; equal D stay together. Fifths of
-    fewer than three runs are left out; with fewer than two left there is nothing to compare."""
-    below = np.searchsorted(np.sort(tokens), tokens, side="left")
-    fifth = _FIFTHS * below // tokens.size
+    """Fifths of the runs along D by ascending mean of `share`; with fewer than two there is nothing
+    to compare."""
     found = []
-    for at in range(_FIFTHS):
-        inside = fifth == at
-        if inside.sum() < _LEAST_RUNS:
-            continue
+    for inside in split_fifths(tokens):
         low, high = (
             format_count(float(end)) for end in (tokens[inside].min(), tokens[inside].max())
         )
@@ -301,7 +295,15 @@ def _list_fifths(tokens: FloatArray, share: FloatArray) -> list[_Fifth]:
     return sorted(found, key=lambda one: one.mean) if len(found) > 1 else []
 
 
-def _count(chosen: NDArray[np.bool_]) -> str:
+def split_fifths(values: FloatArray) -> list[BoolArray]:
+    """The fifths of the runs along a quantity, shape (n,) each; equal values stay together. Fifths
+    of fewer than three runs are left out."""
+    below = np.searchsorted(np.sort(values), values, side="left")
+    fifths = [_FIFTHS * below // values.size == at for at in range(_FIFTHS)]
+    return [inside for inside in fifths if inside.sum() >= _LEAST_RUNS]
+
+
+def _count(chosen: BoolArray) -> str:
     return f"{int(chosen.sum())} of {chosen.size} runs"
 
 

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog
 
-from scaling.fitting.abilities.logistic import Trials, maximise
+from scaling.files.contract import to_contract, write_fields
+from scaling.fitting.abilities.logistic import Trials, maximise, raise_log
 from scaling.fitting.few_shot.runs import ShotRun
-from scaling.fitting.fitted import Interval, finite_or_none
+from scaling.fitting.fitted import Interval
 from scaling.fitting.intervals import find_interval
 from scaling.units import FloatArray
 
@@ -43,16 +44,6 @@ class DiversityCell:
     remember: int
     neither: int
 
-    def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
-        return {
-            "params": self.params,
-            "chains": self.chains,
-            "infer": self.infer,
-            "remember": self.remember,
-            "neither": self.neither,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crossing:
@@ -61,10 +52,6 @@ class Crossing:
     params: float
     below: int | None
     above: int | None
-
-    def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
-        return {"params": self.params, "below": self.below, "above": self.above}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +75,10 @@ class BoundaryForecast:
         return math.log(min(max(self.threshold, below), above) / self.threshold)
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
-            **self.crossing.to_contract(),
+            **write_fields(self.crossing),
             "threshold": self.threshold,
-            "interval": self.interval.to_contract(),
+            "interval": to_contract(self.interval),
             "inside": self.inside,
             "log_error": self.error,
         }
@@ -125,20 +111,18 @@ class Boundary:
     refused: str
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
-        ends = self.threshold_interval
         return {
-            "cells": [one.to_contract() for one in self.cells],
-            "crossings": [one.to_contract() for one in self.crossings],
+            "cells": to_contract(self.cells),
+            "crossings": to_contract(self.crossings),
             "law": "ln M* = ln M0 + b ln(N/N0)",
             "N0": self.at_params,
-            "M0": finite_or_none(self.threshold),
-            "M0_interval": None if ends is None else ends.to_contract(),
+            "M0": to_contract(self.threshold),
+            "M0_interval": to_contract(self.threshold_interval),
             "b": self.exponent,
-            "b_interval": None if self.interval is None else self.interval.to_contract(),
+            "b_interval": to_contract(self.interval),
             "level": LEVEL,
             "reason": self.reason,
-            "forecast": None if self.forecast is None else self.forecast.to_contract(),
+            "forecast": to_contract(self.forecast),
             "refused": self.refused,
         }
 
@@ -219,7 +203,7 @@ class _Line:
         """Return the interval of M* at one size."""
         said = self.draws @ np.array([1.0, log_n - self.centre])
         low, high = self._widen(said, np.array([1.0, log_n - self.centre]), self.place(log_n))
-        return Interval(low=_raise(low), high=_raise(high), level=LEVEL)
+        return Interval(low=raise_log(low), high=raise_log(high), level=LEVEL)
 
     def bound_slope(self) -> Interval:
         low, high = self._widen(self.draws[:, 1], np.array([0.0, 1.0]), self.slope)
@@ -312,9 +296,5 @@ def _forecast_largest(
         return None, f"among the smaller sizes, {reason}"
     at = math.log(largest.params)
     return BoundaryForecast(
-        crossing=largest, threshold=_raise(line.place(at)), interval=line.bound(at)
+        crossing=largest, threshold=raise_log(line.place(at)), interval=line.bound(at)
     ), ""
-
-
-def _raise(log: float) -> float:
-    return math.inf if log > 700.0 else math.exp(log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from scaling.files.contract import write_fields
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.abilities.ability import Ability
 from scaling.fitting.few_shot.boundary import Boundary
@@ -35,31 +36,21 @@ class ShotSweep:
         laws = any(one.exponent is not None for one in self.cells)
         return laws or (self.phase is not None and self.phase.fitted)
 
-    def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
-        return {
-            "name": self.name,
-            "chains": self.chains,
-            "cells": [one.to_contract() for one in self.cells],
-            "trends": [one.to_contract() for one in self.trends],
-            "phase": None if self.phase is None else self.phase.to_contract(),
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewShot:
     """The few-shot results of one or several folders.
 
     Attributes:
+        reason: The reason there are no results; empty if there are some.
         sweeps: One per folder.
         boundary: The diversity boundary over folders with different numbers of chains; None for a
             single folder.
-        reason: The reason there are no results; empty if there are some.
     """
 
+    reason: str = ""
     sweeps: tuple[ShotSweep, ...] = ()
     boundary: Boundary | None = None
-    reason: str = ""
 
     @property
     def fitted(self) -> bool:
@@ -69,9 +60,4 @@ class FewShot:
 
     def to_contract(self) -> dict[str, Any]:
         """Return the JSON of `scaling few-shot`."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "reason": self.reason,
-            "sweeps": [one.to_contract() for one in self.sweeps],
-            "boundary": None if self.boundary is None else self.boundary.to_contract(),
-        }
+        return {"schema_version": SCHEMA_VERSION, **write_fields(self)}

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import stdtrit
 
+from scaling.files.contract import to_contract, write_fields
 from scaling.fitting.cell_forecast import CellForecast
 from scaling.fitting.few_shot.runs import ShotRun
 from scaling.fitting.fitted import Interval
@@ -77,7 +78,6 @@ class ShotCell:
     bound_exponent: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -89,7 +89,7 @@ class ShotCell:
             "law": None
             if self.exponent is None
             else {"e": self.floor, "a": self.scale, "c": self.exponent, "k0": self.start},
-            "c_interval": None if self.interval is None else self.interval.to_contract(),
+            "c_interval": to_contract(self.interval),
             "c_of_best_predictor": self.bound_exponent,
         }
 
@@ -108,25 +108,18 @@ class Trend:
     """
 
     quantity: str
-    slopes: dict[str, tuple[float, Interval]]
+    slopes: dict[str, tuple[float, Interval]] = field(default_factory=dict)
     runs: int
     reason: str
-    forecasts: tuple[CellForecast, ...]
+    forecasts: tuple[CellForecast, ...] = ()
     refused: str
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
-        return {
-            "quantity": self.quantity,
-            "slopes": {
-                name: {"value": value, "interval": interval.to_contract()}
-                for name, (value, interval) in self.slopes.items()
-            },
-            "n": self.runs,
-            "reason": self.reason,
-            "forecasts": [one.to_contract() for one in self.forecasts],
-            "refused": self.refused,
+        slopes = {
+            name: {"value": value, "interval": interval.to_contract()}
+            for name, (value, interval) in self.slopes.items()
         }
+        return {**write_fields(self, runs="n"), "slopes": slopes}
 
 
 def fit_bound(curve: ProbeCurve | None) -> ShotLaw | None:
@@ -248,10 +241,7 @@ def _find_trend(quantity: str, rows: FloatArray) -> Trend:
             f"{sizes.size} N and {np.unique(rows[:, 1]).size} D have runs that infer with a law; "
             f"{FEWEST_SIZES} N or D are needed"
         )
-        return Trend(
-            quantity=quantity, slopes={}, runs=len(rows), reason=reason, forecasts=(),
-            refused=reason,
-        )  # fmt: skip
+        return Trend(quantity=quantity, runs=len(rows), reason=reason, refused=reason)
     fit = _Line(rows)
     forecasts: tuple[CellForecast, ...] = ()
     refused = ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scaling.files.contract import to_contract
 from scaling.fitting.abilities.predictability import Criterion
 from scaling.fitting.bootstrap import draw_laws
 from scaling.fitting.fitted import Interval
@@ -82,7 +83,7 @@ class MetricLaw:
             "equation": f"{self.symbol} = {self.equation}",
             "at": self.at,
             "params": dict(self.letters),
-            "intervals": {name: one.to_contract() for name, one in self.intervals.items()},
+            "intervals": to_contract(self.intervals),
         }
         return {
             "metric": self.name,
@@ -92,8 +93,8 @@ class MetricLaw:
             "supported": self.supported,
             "reason": self.reason,
             "law": law if self.supported else None,
-            "criteria": [one.to_contract() for one in self.criteria],
-            "forecast": None if self.forecast is None else self.forecast.to_contract(),
+            "criteria": to_contract(self.criteria),
+            "forecast": to_contract(self.forecast),
             "refused": self.refused,
         }
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.files.contract import to_contract
 from scaling.fitting.abilities.scores import sort_cells
 from scaling.fitting.bootstrap import draw_laws
 from scaling.fitting.cell_forecast import CellForecast
@@ -67,12 +68,11 @@ class LargestForecast:
         return sum(one.inside for one in self.cells)
 
     def to_contract(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return {
             "along": self.along,
             "n": self.fitted,
             "mean_miss": self.error,
-            "cells": [one.to_contract() for one in self.cells],
+            "cells": to_contract(self.cells),
         }
 
 

@@ -16,6 +16,7 @@ Source: Hernandez et al. 2021, arXiv:2102.01293.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from scaling.files.contract import to_contract, write_fields
 from scaling.fitting.fitted import Interval
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.transfer.arms import Variant
@@ -73,20 +75,18 @@ class TransferCell:
         return self.data + self.transferred
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
-        ends = self.transferred_interval
         return {
             "params": self.params,
             "tokens": self.data,
             "loss": self.tuned.loss,
             "scratch_loss": self.scratch_loss,
             "difference": self.difference,
-            "difference_interval": _write(self.difference_interval),
+            "difference_interval": to_contract(self.difference_interval),
             "sign": self.sign,
             "transferred": None if self.censored else self.transferred,
             "bound": self.transferred if self.censored else None,
             "censored": self.censored or None,
-            "interval": _write(ends),
+            "interval": to_contract(self.transferred_interval),
             "multiplier": None if self.censored else self.effective / self.data,
             "runs": len(self.tuned.losses),
             "trained_tokens": self.tuned.tokens,
@@ -258,10 +258,6 @@ def _draw_sigma(
     return np.asarray(sigma * np.sqrt(freedom / rng.chisquare(freedom, draws)))
 
 
-def _write(interval: Interval | None) -> list[float | None] | None:
-    return None if interval is None else interval.to_contract()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignChange:
     """Where pre-training turns from help to harm as D_F grows, at one N.
@@ -276,18 +272,11 @@ class SignChange:
     params: float
     helps: tuple[float, ...]
     hurts: tuple[float, ...]
-    at: float | None
-    interval: Interval | None
+    at: float | None = None
+    interval: Interval | None = None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
-        return {
-            "params": self.params,
-            "helps": list(self.helps),
-            "hurts": list(self.hurts),
-            "tokens": self.at,
-            "interval": _write(self.interval),
-        }
+        return write_fields(self, at="tokens")
 
 
 def find_sign_changes(measured: Measured, *, level: float) -> tuple[SignChange, ...]:
@@ -309,7 +298,7 @@ def _find_change(
     by_sign: Mapping[int, tuple[float, ...]] = {
         sign: tuple(one.data for one in cells if one.sign == sign) for sign in (-1, 1)
     }
-    found = SignChange(params=params, helps=by_sign[-1], hurts=by_sign[1], at=None, interval=None)
+    found = SignChange(params=params, helps=by_sign[-1], hurts=by_sign[1])
     if not found.helps or not found.hurts or min(found.helps) > max(found.hurts):
         return found
     first = next(at for at, one in enumerate(cells) if one.sign == -1)
@@ -320,13 +309,7 @@ def _find_change(
     rows = np.concatenate((y, measured.differences[:, list(places)]))
     curves = PchipInterpolator(x, rows, axis=1)(fine)
     at, *crossings = np.exp([_pass_zero(fine, one) for one in curves]).tolist()
-    return SignChange(
-        params=params,
-        helps=found.helps,
-        hurts=found.hurts,
-        at=at,
-        interval=find_interval(np.array(crossings), level),
-    )
+    return dataclasses.replace(found, at=at, interval=find_interval(np.array(crossings), level))
 
 
 def _pass_zero(x: FloatArray, y: FloatArray) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from scaling.errors import NoFitError
+from scaling.files.contract import to_contract, write_fields
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.fitted import Interval
 from scaling.fitting.intervals import find_interval
@@ -64,12 +65,11 @@ class Plane:
     chance: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
             "at_centre": self.at_centre,
             "per_log_tokens": self.per_data,
             "per_log_params": self.per_params,
-            "intervals": {name: one.to_contract() for name, one in self.intervals.items()},
+            "intervals": to_contract(self.intervals),
             "centre": {"tokens": self.data, "params": self.params},
             "p_misfit": self.chance,
         }
@@ -100,17 +100,13 @@ class EqualCompute:
     beyond: bool
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
-        return {
-            "params": self.params,
-            "tokens": self.data,
-            "flops": self.flops,
-            "own_flops": self.own_flops,
-            "loss": self.loss,
-            "scratch_loss_same_text": self.same_text,
-            "scratch_loss_any_text": self.any_text,
-            "beyond_scratch": self.beyond,
-        }
+        return write_fields(
+            self,
+            data="tokens",
+            same_text="scratch_loss_same_text",
+            any_text="scratch_loss_any_text",
+            beyond="beyond_scratch",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +155,11 @@ class Transfer:
             "early_stop": self.early_stop,
             "several_passes": self.several_passes,
             "end_rates": self.end_rates,
-            "cells": [one.to_contract() for one in self.cells],
-            "difference": None if self.plane is None else self.plane.to_contract(),
-            "sign_changes": [one.to_contract() for one in self.changes],
-            "law": self.law.to_contract(),
-            "equal_compute": [one.to_contract() for one in self.compute],
+            "cells": to_contract(self.cells),
+            "difference": to_contract(self.plane),
+            "sign_changes": to_contract(self.changes),
+            "law": to_contract(self.law),
+            "equal_compute": to_contract(self.compute),
         }
 
 
@@ -173,7 +169,7 @@ def write_contract(found: Sequence[Transfer], source: str, reason: str = "") -> 
         "schema_version": SCHEMA_VERSION,
         "source": source,
         "reason": reason,
-        "arms": [one.to_contract() for one in found],
+        "arms": to_contract(found),
     }
 
 

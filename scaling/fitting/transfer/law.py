@@ -27,6 +27,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_ndtr, stdtrit
 
+from scaling.files.contract import to_contract
 from scaling.fitting.abilities.logistic import find_end
 from scaling.fitting.fitted import Interval
 from scaling.fitting.transfer.effective import TransferCell
@@ -67,10 +68,9 @@ class TransferLaw:
     reason: str = ""
 
     def to_contract(self) -> dict[str, Any]:
-        """Return the same values as JSON."""
         return {
             "values": self.values or None,
-            "intervals": {name: one.to_contract() for name, one in self.intervals.items()},
+            "intervals": to_contract(self.intervals),
             "spread": self.spread,
             "cells": self.cells,
             "censored_above": self.above,
