@@ -146,7 +146,7 @@ def _measure_gain_error(trained: TrainedRun, early: BoolArray, late: BoolArray) 
 
 
 def _measure(trained: TrainedRun, which: int) -> tuple[float, float | None]:
-    law: PositionLaw = trained.share("position law", lambda: fit_positions(_read_curve(trained)))
+    law = trained.share("position law", lambda: fit_positions(_read_curve(trained)))
     return law.values[which], None if law.errors is None else law.errors[which]
 
 
