@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from scaling.sweep.corpus_sources import SOURCES, describe_sources, name_takers
-from scaling.sweep.fields import Count, OneOf, Positive, Seed, SpecModel, read_count, refuse_doubles
+from scaling.sweep.fields import (
+    Count,
+    OneOf,
+    Positive,
+    Seed,
+    SpecModel,
+    distinct,
+    read_count,
+    refuse_doubles,
+)
 from scaling.sweep.tokenizer_names import TOKENIZER_FORMS, TOKENIZER_PATTERN, find_name_problem
 
 
@@ -35,28 +44,25 @@ Tokenizers = Annotated[
     BeforeValidator(_read_tokenizers),
     WithJsonSchema(_ANY_TOKENIZERS),
 ]
+_ONE_IS_A_LIST = BeforeValidator(
+    lambda value: value if isinstance(value, list | tuple) else (value,)
+)
+_NUMBERS_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}
+)
 _Pairs = Annotated[Count, Field(le=2**14)]
-AllPairs = Annotated[
-    tuple[_Pairs, ...],
-    Field(strict=False),
-    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
-]
+AllPairs = Annotated[tuple[_Pairs, ...], Field(strict=False), _ONE_IS_A_LIST, _NUMBERS_SCHEMA]
 _Skew = Annotated[float, Field(strict=True, ge=0.5, lt=1, allow_inf_nan=False)]
 AllSkews = Annotated[
-    tuple[_Skew, ...],
-    Field(strict=False),
-    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
-    AfterValidator(lambda value: refuse_doubles(value, "skew")),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+    tuple[_Skew, ...], Field(strict=False), _ONE_IS_A_LIST, distinct("skew"), _NUMBERS_SCHEMA
 ]
 _Chains = Annotated[int, BeforeValidator(read_count), Field(strict=True, ge=0, le=2**16)]
 AllChains = Annotated[
     tuple[_Chains, ...],
     Field(strict=False, min_length=1),
-    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
-    AfterValidator(lambda value: refuse_doubles(value, "number of chains")),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+    _ONE_IS_A_LIST,
+    distinct("number of chains"),
+    _NUMBERS_SCHEMA,
 ]
 _OF_ALL = ("source", "max_epochs")  # keys that every source takes
 Paths = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]

@@ -119,6 +119,11 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def distinct(what: str) -> AfterValidator:
+    """Annotation of a tuple that holds no value twice; `what` names its values in the message."""
+    return AfterValidator(lambda values: refuse_doubles(values, what))
+
+
 def refuse_doubles(values: tuple[_Value, ...], what: str) -> tuple[_Value, ...]:
     """Return the values, or refuse them if one is given twice; `what` names them in the message."""
     seen: set[_Value] = set()

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Self
 from pydantic import (
     BeforeValidator,
     Field,
-    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -26,8 +25,8 @@ from scaling.sweep.fields import (
     Positive,
     Seed,
     SpecModel,
+    distinct,
     read_count,
-    refuse_doubles,
 )
 from scaling.sweep.grids import AnyGrid, CellSpec
 from scaling.sweep.probe_spec import Asked
@@ -138,12 +137,12 @@ class SweepSpec(SpecModel):
         None, description="your own training code, in place of the built-in trainer"
     )
     model: ModelSpec = ModelSpec()
-    families: Annotated[tuple[Annotated[str, OneOf(MODEL_FAMILIES)], ...], Field(strict=False)] = (
-        Field(
-            (),
-            description="several families in place of model.family; one sweep of each, and a "
-            "comparison",
-        )
+    families: Annotated[
+        tuple[Annotated[str, OneOf(MODEL_FAMILIES)], ...], Field(strict=False), distinct("family")
+    ] = Field(
+        (),
+        description="several families in place of model.family; one sweep of each, and a "
+        "comparison",
     )
     grid: AnyGrid
     extra_cells: Annotated[tuple[CellSpec, ...], Field(strict=False)] = Field(
@@ -156,7 +155,7 @@ class SweepSpec(SpecModel):
         "one sweep of each, and a comparison",
         json_schema_extra={"additionalProperties": False},
     )
-    rates: Annotated[tuple[Positive, ...], Field(strict=False)] = Field(
+    rates: Annotated[tuple[Positive, ...], Field(strict=False), distinct("rate")] = Field(
         (),
         description="train every cell at each of these multiples of its learning rate; a fit takes "
         "the best of each cell",
@@ -169,7 +168,7 @@ class SweepSpec(SpecModel):
         json_schema_extra={"additionalProperties": False},
     )
     schedule: ScheduleSpec = ScheduleSpec()
-    seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = Field(
+    seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1), distinct("seed")] = Field(
         (0,), description="every cell is trained once per seed"
     )
     replicates: Annotated[int, BeforeValidator(read_count), Field(ge=0, le=MAX_CELLS)] = Field(
@@ -253,11 +252,6 @@ class SweepSpec(SpecModel):
                 )
         return self
 
-    @field_validator("seeds")
-    @classmethod
-    def _distinct_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return refuse_doubles(value, "seed")
-
     @model_validator(mode="after")
     def _context_fits_corpus(self) -> Self:
         if len(self.corpus.tokenizer) > 1 and self.model.context_bytes is None:
@@ -274,16 +268,6 @@ class SweepSpec(SpecModel):
                 {"source": self.corpus.source, "at": ("model", "context_bytes")},
             )
         return self
-
-    @field_validator("rates")
-    @classmethod
-    def _distinct_rates(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        return refuse_doubles(value, "rate")
-
-    @field_validator("families")
-    @classmethod
-    def _distinct_families(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return refuse_doubles(value, "family")
 
     @model_validator(mode="after")
     def _axes_fit(self) -> Self:
