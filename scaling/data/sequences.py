@@ -26,7 +26,7 @@ from scaling.data.shards import (
     prepare_once,
 )
 from scaling.errors import UsageError
-from scaling.sweep.corpus_sources import SOURCES
+from scaling.sweep.corpus_sources import SOURCES, load_function
 from scaling.units import FloatArray, IntArray
 
 BAYES, SIMPLE, UNIFORM, TRAINED = "bayes", "simple", "uniform", "trained"
@@ -91,7 +91,7 @@ def open_sequences(corpus: str) -> SequenceSource:
     source = SOURCES.get(kind)
     if source is None or not source.sequences:
         raise UsageError("the sequences of this corpus have no sources of their own.")
-    opened: SequenceSource = source.load_sequences()(ast.literal_eval(key))
+    opened: SequenceSource = load_function(source.sequences)(ast.literal_eval(key))
     return opened
 
 

@@ -19,7 +19,7 @@ from scaling.data.shards import (
 )
 from scaling.files.durable import make_folder
 from scaling.sweep.corpus_facts import name_data
-from scaling.sweep.corpus_sources import SOURCES
+from scaling.sweep.corpus_sources import SOURCES, load_function
 from scaling.units.stages import stage
 
 if TYPE_CHECKING:  # pydantic, which training does not need
@@ -47,7 +47,7 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     source = SOURCES[corpus.source]
     if source.kind == "tokens":
         with stage(f"preparing corpus {corpus.source}"):
-            prepared: PreparedCorpus = source.load_reader()(
+            prepared: PreparedCorpus = load_function(source.reader)(
                 corpus, base=base, cache=cache, seq_len=spec.model.seq_len
             )
         return prepared
