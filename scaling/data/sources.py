@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from scaling.data import synthetic
 from scaling.data.batches import list_windows
 from scaling.data.shards import (
@@ -91,13 +89,11 @@ def prepare_synthetic(
         train = synthetic.draw_training(source, corpus.seed, tokens + 2 * seq_len)
         held_out = synthetic.draw_held_out(source, corpus.seed)
         windows = list_windows(held_out, seq_len=seq_len)
-        blocks = np.linspace(0, len(held_out), synthetic.HELD_OUT_BLOCKS, endpoint=False)
         return draft_drawn(
             f"synthetic {key}",
             vocab_size=synthetic.VOCABULARY,
             train=train,
             validation=held_out,
-            documents=blocks.astype(np.int64),
             bayes_loss=float(synthetic.filter_windows(source, windows).mean()),
         )
 

@@ -22,7 +22,7 @@ import numpy as np
 from scaling.data.corpora import refuse
 from scaling.data.files import list_files
 from scaling.data.plain_tokenizers import Tokens
-from scaling.data.shards import Draft, PreparedCorpus, prepare_once
+from scaling.data.shards import Draft, PreparedCorpus, prepare_once, spread_blocks
 from scaling.data.split import measure_overlap
 from scaling.errors import CorpusError
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
@@ -39,7 +39,6 @@ _HEADERS: dict[tuple[int, ...], np.dtype[Any]] = {
     (20240520, 1): np.dtype("<u2"),
     (20240801, 7): np.dtype("<u4"),
 }
-_BLOCKS = 64  # stand-ins for documents if the held-out stream has no separator
 _HASHED_AT_ONCE = 1 << 24
 _NPY = b"\x93NUMPY"
 _LARGEST_SHORT = 1 << 16
@@ -194,7 +193,7 @@ def _join(parts: Sequence[Tokens]) -> Tokens:
 def _find_documents(ids: Tokens, separator: int | None) -> IntArray:
     """Start of each document: after every separator, or at the start of equal blocks."""
     if separator is None:
-        return np.unique(np.linspace(0, len(ids), _BLOCKS, endpoint=False).astype(np.int64))
+        return spread_blocks(len(ids))
     ends = np.flatnonzero(ids == separator)
     return np.concatenate(([0], ends[ends < len(ids) - 1] + 1)).astype(np.int64)
 
