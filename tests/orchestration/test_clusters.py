@@ -159,8 +159,9 @@ except EnvironmentFault as fault:
 
 def test_an_avoided_node_is_given_no_more_attempts(cluster: Any) -> None:
     code = """
+from scaling.orchestration.executors import Needs
 from scaling.orchestration.executors.ray import RayExecutor
-executor = RayExecutor(address="joined below")
+executor = RayExecutor(Needs(address="joined below"))
 executor._ray = ray
 executor._task = ray.remote(num_cpus=1)(lambda _: ray.get_runtime_context().get_node_id())
 bad, *others = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
@@ -240,12 +241,13 @@ one.shutdown()
 
 def test_a_request_that_no_node_can_run_is_refused_at_once(cluster: Any) -> None:
     code = f"""
+from scaling.orchestration.executors import Needs
 from scaling.orchestration.executors.ray import RayExecutor
 from scaling.errors import EnvironmentFault
 ray.shutdown()
 for need in ({{"cpus_per_run": 64}}, {{"memory_per_run": 2**50}}):
     try:
-        RayExecutor(address={cluster.address!r}, **need).start()
+        RayExecutor(Needs(address={cluster.address!r}, **need)).start()
     except EnvironmentFault as fault:
         print(fault)
 """

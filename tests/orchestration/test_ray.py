@@ -31,6 +31,7 @@ from synthetic import (
 from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.integrity import verify
 from scaling.orchestration.driver import run_cells
+from scaling.orchestration.executors import Needs
 from scaling.orchestration.executors import ray as ray_executor
 from scaling.orchestration.executors.ray import RayExecutor
 
@@ -304,7 +305,7 @@ def test_a_ray_that_does_not_answer_is_not_waited_for(
 
 def test_a_request_that_does_not_fit_is_refused_before_ray_starts() -> None:
     with pytest.raises(EnvironmentFault, match="needs 64 CPU cores, this machine has 2"):
-        RayExecutor(cpus=2, cpus_per_run=64).start()
+        RayExecutor(Needs(cpus_per_run=64), cpus=2).start()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "auto"])
@@ -314,7 +315,7 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # a folder in which no cluster was started
     with pytest.raises(EnvironmentFault, match=f"no Ray cluster can be joined at '{address}'"):
-        RayExecutor(address=address).start()
+        RayExecutor(Needs(address=address)).start()
 
 
 @pytest.mark.parametrize(
@@ -323,4 +324,4 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(
 )
 def test_an_address_that_is_not_rays_is_refused_with_the_right_one(address: str, what: str) -> None:
     with pytest.raises(UsageError, match=what):
-        RayExecutor(address=address).start()
+        RayExecutor(Needs(address=address)).start()
