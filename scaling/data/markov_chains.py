@@ -93,7 +93,6 @@ class MarkovChains:
         )
 
     def measure_floor(self, tokens: IntArray) -> float:
-        """See `SequenceSource`."""
         said = predict_bigram(tokens, self.states)
         return float(-np.log(np.take_along_axis(said, tokens[:, 1:, None], axis=2)).mean())
 
