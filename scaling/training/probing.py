@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from scaling.ledger.parents import find_weights
 from scaling.ledger.results import RunResult
 from scaling.sweep.execution import Execution
 from scaling.sweep.probe_demands import Option
+from scaling.sweep.probes import ProbeCurve
 from scaling.training.device import claim_device
 from scaling.training.engines import build_engine
 from scaling.training.engines.protocol import Engine
@@ -109,6 +110,30 @@ class TrainedRun:
         engine.model.load_state_dict(read_weights(self._ledger, self.result))
         engine.model.eval()
         return engine
+
+
+def draw_curve(
+    axes: tuple[str, str],
+    x: Iterable[float],
+    y: Iterable[float],
+    errors: Iterable[float] | None = None,
+    *,
+    y_log: bool = False,
+) -> ProbeCurve:
+    """Make the curve that a value sums up.
+
+    Args:
+        axes: Labels of x and y, with units.
+        x, y, errors, y_log: As in `ProbeCurve`.
+    """
+    return ProbeCurve(
+        x_label=axes[0],
+        y_label=axes[1],
+        x=tuple(map(float, x)),
+        y=tuple(map(float, y)),
+        errors=None if errors is None else tuple(map(float, errors)),
+        y_log=y_log,
+    )
 
 
 def average(each: FloatArray) -> tuple[float, float]:

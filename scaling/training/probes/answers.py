@@ -27,7 +27,7 @@ import numpy as np
 from scaling.data.questions import Questions, ask_questions
 from scaling.sweep.probes import Measured, ProbeCurve
 from scaling.training.probes.samples import write_on
-from scaling.training.probing import TrainedRun, average, read_logits
+from scaling.training.probing import TrainedRun, average, draw_curve, read_logits
 from scaling.units import FloatArray
 
 _AT_ONCE = 64  # questions
@@ -127,10 +127,5 @@ def _read(trained: TrainedRun, questions: Questions) -> Answered:
 def _draw_places(scores: FloatArray, label: str) -> ProbeCurve:
     """Curve of means over questions at each position in the answer, counted from 1."""
     errors = scores.std(axis=0, ddof=1) / math.sqrt(len(scores))
-    return ProbeCurve(
-        x_label="place in the answer",
-        y_label=label,
-        x=tuple(float(at) for at in range(1, scores.shape[1] + 1)),
-        y=tuple(map(float, scores.mean(axis=0))),
-        errors=tuple(map(float, errors)),
-    )
+    places = range(1, scores.shape[1] + 1)
+    return draw_curve(("place in the answer", label), places, scores.mean(axis=0), errors)

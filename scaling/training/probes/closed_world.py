@@ -47,7 +47,7 @@ from scaling.training.probes.statements import (
     judge_world,
     write_contexts,
 )
-from scaling.training.probing import TrainedRun, average
+from scaling.training.probing import TrainedRun, average, draw_curve
 from scaling.units import FloatArray, IntArray
 
 _BINS = 10
@@ -156,12 +156,11 @@ def compare_bins(
     model = np.bincount(of_written, minlength=_BINS) / len(written)
     text = np.bincount(of_true, share, minlength=_BINS)
     places = np.exp([written[of_written == at].mean() for at in np.flatnonzero(model)])
-    curve = ProbeCurve(
-        x_label="probability of a text under the model",
-        y_label="frequency in the text / frequency among samples",
-        x=tuple(map(float, places)),
-        y=tuple(map(float, text[model > 0] / model[model > 0])),
+    axes = (
+        "probability of a text under the model",
+        "frequency in the text / frequency among samples",
     )
+    curve = draw_curve(axes, places, text[model > 0] / model[model > 0])
     return float(0.5 * np.abs(text - model).sum()), curve
 
 

@@ -34,12 +34,11 @@ from scaling.data.sequences import (
     open_sequences,
 )
 from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.probing import TrainedRun, average, read_logits
+from scaling.training.probing import TrainedRun, average, draw_curve, read_logits
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 32  # sequences
 _BIN = math.sqrt(2.0)  # ratio of bin edges: 13 points for 128 examples
-_EXAMPLES = "examples in the context"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +158,8 @@ def _average(each: FloatArray) -> tuple[float, float]:
 
 
 def _draw(trained: TrainedRun, each: FloatArray, label: str) -> ProbeCurve:
-    x, y, errors = bin_examples(each, _draw_sequences(trained).judged.examples)
-    return ProbeCurve(
-        x_label=_EXAMPLES,
-        y_label=label,
-        x=tuple(map(float, x)),
-        y=tuple(map(float, y)),
-        errors=tuple(map(float, errors)),
-        y_log=True,
-    )
+    points = bin_examples(each, _draw_sequences(trained).judged.examples)
+    return draw_curve(("examples in the context", label), *points, y_log=True)
 
 
 def _log(p: FloatArray) -> FloatArray:

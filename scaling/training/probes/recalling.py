@@ -16,8 +16,8 @@ import numpy as np
 
 from scaling.data import pairs
 from scaling.errors import UsageError
-from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.probing import TrainedRun, average, read_logits
+from scaling.sweep.probes import Measured
+from scaling.training.probing import TrainedRun, average, draw_curve, read_logits
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 16  # windows
@@ -43,13 +43,8 @@ def measure_accuracy(trained: TrainedRun) -> Measured:
         mean, error = average(np.concatenate(shares))
         means.append(mean)
         errors.append(error)
-    curve = ProbeCurve(
-        x_label="pairs in an example",
-        y_label="share of values recalled",
-        x=tuple(map(float, numbers)),
-        y=tuple(means),
-        errors=tuple(errors),
-    )
+    axes = "pairs in an example", "share of values recalled"
+    curve = draw_curve(axes, numbers, means, errors)
     return float(np.mean(means)), math.hypot(*errors) / len(errors), curve
 
 

@@ -23,7 +23,7 @@ from scaling.data.people import (
     measure_seen_once,
 )
 from scaling.sweep.probes import ProbeCurve
-from scaling.training.probing import TrainedRun, count_read, read_logits
+from scaling.training.probing import TrainedRun, count_read, draw_curve, read_logits
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 128  # statements
@@ -113,13 +113,7 @@ def draw_exposures(each: FloatArray, exposures: IntArray, label: str) -> ProbeCu
         x.append(float(exposures[chosen].mean()) or _NEVER)
         y.append(float(own.mean()))
         errors.append(float(spread.std(ddof=1)) / math.sqrt(len(own)))
-    return ProbeCurve(
-        x_label=f"exposures ({_NEVER:g}: none)",
-        y_label=label,
-        x=tuple(x),
-        y=tuple(y),
-        errors=tuple(errors),
-    )
+    return draw_curve((f"exposures ({_NEVER:g}: none)", label), x, y, errors)
 
 
 def _bin_exposures(exposures: IntArray) -> list[NDArray[np.bool_]]:
