@@ -464,7 +464,6 @@ def test_the_table_holds_the_plan_and_names_the_rest(ledger: Ledger) -> None:
     )
     assert table.run == (runs[2].run_id, runs[0].run_id, big.run_id)
     assert table.diverged == (runs[3].run_id,)
-    assert table.group is not None
     assert table.group[0] == table.group[1] != table.group[2]
     assert table.budget is not None
     assert [str(budget) for budget in table.budget] == ["1000000000.0", "nan", "1000000000.0"]
@@ -498,7 +497,6 @@ def test_a_table_states_clipping_where_a_result_does(ledger: Ledger) -> None:
     ledger.commit(make_run(0), attempt_id, older)
     cells = [make_cell(make_run(seed)) for seed in (0, 1)]
     table = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
-    assert table.clipped is not None
     assert table.clipped.tolist() == [0.0]
     assert table.clipped_after_warmup is None
     assert table.unigram_entropy == FACTS.unigram_entropy

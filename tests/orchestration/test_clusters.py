@@ -222,7 +222,6 @@ one.shutdown()
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        assert head.stdout is not None
         address = head.stdout.readline().strip()
         prepare(tmp_path)
         words = [str(HERE / "drive.py"), str(tmp_path), "1", address, "1"]

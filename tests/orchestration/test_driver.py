@@ -152,7 +152,6 @@ def test_weights_are_not_kept_if_so_set(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, execution=Execution(keep_weights=False))
     outcome = drive(tmp_path, make_cells(1), settings=settings)
     result = make_ledger(tmp_path).find_result(outcome.finished[0])
-    assert result is not None
     assert set(result.files) == {"metrics.jsonl"}
 
 
@@ -163,7 +162,6 @@ def test_a_transient_exception_is_retried_from_the_checkpoint(tmp_path: Path) ->
     outcome = drive(tmp_path, make_cells(2), {"0": {"raise_at": 6}})
     assert len(outcome.finished) == 2
     result = make_ledger(tmp_path).find_result(make_run(0).run_id)
-    assert result is not None
     assert result.loss == expected_loss(make_run(0))
     assert result.flops_spent == result.flops * 6 // 10  # steps 0-3 came from the checkpoint
 
@@ -176,7 +174,6 @@ def test_the_same_exception_twice_stops_that_run_alone(tmp_path: Path) -> None:
     assert "seed 1 cannot be trained" in failed.message
     assert count_attempts(tmp_path, 1) == 2
     failure = make_ledger(tmp_path).read_failure(failed.run_id, failed.folder.name)
-    assert failure is not None
     assert "_misbehave" in failure.traceback
 
 
@@ -215,7 +212,6 @@ def test_out_of_memory_is_retried_once_with_half_the_micro_batch(tmp_path: Path)
     # Its batches hold 2 sequences.
     (run_id,) = drive(tmp_path, make_cells(1), {"0": {"oom_above": 1}}).finished
     result = make_ledger(tmp_path).find_result(run_id)
-    assert result is not None
     assert (result.loss, result.numerics["micro_batch"]) == (expected_loss(make_run(0)), "1")
     assert count_attempts(tmp_path, 0) == 2
 
@@ -245,7 +241,6 @@ def test_a_worker_that_is_told_to_end_leaves_a_checkpoint_and_costs_its_run_noth
     assert len(drive(tmp_path, make_cells(1), behaviour, executor=OwnProcess()).finished) == 1
     assert count_attempts(tmp_path, 0) == 2  # the second attempt went beyond the step
     result = make_ledger(tmp_path).find_result(make_run(0).run_id)
-    assert result is not None
     assert result.flops_spent == result.flops * 3 // 10  # from the checkpoint after step 6
 
 
@@ -274,7 +269,6 @@ class SilentExecutor(InlineExecutor):
 
     def kill(self, attempt_id: str) -> None:
         if not self.killed:
-            assert self.hung is not None
             assert attempt_id == self.hung.attempt_id
             self.killed.append(attempt_id)
             self._queue.appendleft(self.hung)

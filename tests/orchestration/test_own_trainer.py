@@ -49,7 +49,6 @@ def test_a_sweep_with_a_users_trainer_is_trained_fitted_and_reported(tmp_path: P
     assert verify(ledger, open_results(ledger.folder).plan.cells) == ()
     table, stored = read_runs(ledger.folder)
     assert len(table) == len(planned)
-    assert stored is not None
     assert {cell.run.run_id for cell in stored.plan.cells} == planned
     assert table.cost.name == "6ND"
     assert table.convention is None  # its N is counted by an unknown convention
@@ -208,7 +207,6 @@ def test_a_trainer_that_breaks_the_protocol_fails_with_the_reason(
     assert why in outcome.message
     run_id = sweep.plan.cells[0].run.run_id
     failure = ledger.read_failure(run_id, ledger.list_attempts(run_id)[0])
-    assert failure is not None
     assert cause == "environment" or "the last line" in failure.traceback
     assert not ledger.read_results().results
     assert not living(ledger)
@@ -302,7 +300,6 @@ def test_sigterm_that_is_ignored_is_followed_by_sigkill(tmp_path: Path) -> None:
     assert outcome.cause == "time_limit"
     run_id = sweep.plan.cells[0].run.run_id
     failure = ledger.read_failure(run_id, ledger.list_attempts(run_id)[0])
-    assert failure is not None
     assert "its trainer ignored SIGTERM and was killed" in failure.message
     assert not living(ledger)
 
