@@ -14,7 +14,14 @@ from typing import Any
 
 import psutil
 import pytest
-from synthetic import expected_loss, make_cells, make_corpus, make_ledger, wait_until
+from synthetic import (
+    expected_loss,
+    make_cells,
+    make_corpus,
+    make_ledger,
+    start_driver,
+    wait_until,
+)
 
 from scaling.ledger.integrity import verify
 
@@ -57,13 +64,6 @@ def cluster() -> Iterator[Any]:
     shutil.rmtree(folder, ignore_errors=True)
     os.environ.clear()
     os.environ.update(kept)
-
-
-def start_driver(folder: Path, count: int, steps: int, address: str) -> subprocess.Popen[str]:
-    words = [str(HERE / "drive.py"), str(folder), str(count), address, str(steps)]
-    return subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
 
 
 def prepare(folder: Path, behaviour: dict[str, Any] | None = None) -> None:

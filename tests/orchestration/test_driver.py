@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from synthetic import (
     make_corpus,
     make_ledger,
     make_run,
+    start_driver,
     wait_until,
 )
 
@@ -45,8 +45,6 @@ from scaling.orchestration.outcome import DriverSettings, SweepOutcome
 from scaling.sweep.cells import Cell
 from scaling.sweep.execution import Execution
 
-HERE = Path(__file__).parent
-
 
 def drive(
     folder: Path,
@@ -63,18 +61,6 @@ def drive(
 
 def count_attempts(folder: Path, seed: int, **kwargs: int) -> int:
     return len(make_ledger(folder).list_attempts(make_run(seed, **kwargs).run_id))
-
-
-def start_driver(folder: Path, count: int, steps: int = 10, **environment: str) -> Any:
-    command = [sys.executable, str(HERE / "drive.py"), str(folder), str(count), "inline"]
-    return subprocess.Popen(
-        [*command, str(steps)],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 class DyingExecutor(InlineExecutor):
@@ -622,12 +608,7 @@ def test_a_changed_corpus_stops_the_sweep_at_the_first_run(
         raise IntegrityError("train.bin changed since it was written")
 
     if how == "edited":  # stands for a manifest that no longer matches
-        monkeypatch.setattr(
-            "scaling.orchestration.ground.open_shards",
-            lambda folder: (_ for _ in ()).throw(
-                IntegrityError("train.bin changed since it was written")
-            ),
-        )
+        monkeypatch.setattr("scaling.orchestration.ground.open_shards", refuse)
 
     def strike(run_id: str) -> None:
         shard = corpus / "train.bin"

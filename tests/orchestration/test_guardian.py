@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from synthetic import wait_until
+from synthetic import is_at_work, wait_until
 
 # The driver starts a worker in a session of its own, as Ray does, prints its pid, and then acts.
 CODE = """
@@ -48,13 +48,6 @@ def let_go(process: subprocess.Popen[str]) -> str:
     process.stdin.write("go\n")
     process.stdin.flush()
     return process.stdout.readline()
-
-
-def is_at_work(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 @pytest.mark.parametrize("code", [0, 3, 130])

@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from own import GOOD, MANY, attempt, prepare
+from synthetic import wait_until
 
 from scaling.cli import cli
 from scaling.errors import UsageError
@@ -190,11 +190,7 @@ FULL = "print('OSError: [Errno 28] No space left on device'); sys.exit(1)"
         ("open(folder + '/measured.json', 'w').write('[1')", "exception", "is not JSON"),
         ("open(folder + '/measured.json', 'w').write('[1]')", "exception", "is not an object"),
         (DAEMON, "exception", "left processes behind, which were killed: sleep"),
-        (
-            "print('OSError: [Errno 28] No space left on device'); sys.exit(1)",
-            "environment",
-            "No sp",
-        ),
+        (FULL, "environment", "No sp"),
     ],
     ids=lambda value: value[:30],
 )
@@ -276,10 +272,7 @@ def test_a_running_trainer_is_cancelled_and_resumes_later(tmp_path: Path) -> Non
     (slow,) = (c.run.run_id for c in sweep.plan.cells if c.run.shape.name == "a")
     words = [sys.executable, Path(__file__).with_name("own.py"), tmp_path, "inline"]
     driver = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(ledger.folder.glob(f"runs/{slow}/attempts/*/run/checkpoint")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: any(ledger.folder.glob(f"runs/{slow}/attempts/*/run/checkpoint")))
     assert CliRunner().invoke(cli, ["cancel", str(ledger.folder), slow]).exit_code == 0
     _, said = driver.communicate(timeout=120)
     assert driver.returncode == 0, said
@@ -342,10 +335,7 @@ def test_killing_a_worker_or_trainer_loses_no_run_and_leaves_no_process(
         stdout=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not list((ledger.folder / "runs").glob("*/attempts/*/run/checkpoint")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: any(ledger.folder.glob("runs/*/attempts/*/run/checkpoint")))
     trainers = [one for one in list_marked(name_mark(ledger.folder)) if one.name() != "sleep"]
     assert [one.name() for one in list_marked(name_mark(ledger.folder))].count("sleep") == 1
     os.kill(worker.pid if victim == "worker" else trainers[0].pid, signal.SIGKILL)

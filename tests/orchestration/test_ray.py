@@ -10,7 +10,6 @@ import re
 import signal
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +20,12 @@ import pytest
 from synthetic import (
     SETTINGS,
     expected_loss,
+    is_at_work,
     make_cells,
     make_corpus,
     make_ledger,
     make_run,
+    start_driver,
     wait_until,
 )
 
@@ -76,13 +77,6 @@ def intrude(folder: Path) -> str:
         user=65534, group=65534, extra_groups=[], stderr=subprocess.PIPE, text=True, cwd="/",
     )  # fmt: skip
     return "inside" if (session / "planted").exists() or (session / "mine").exists() else "kept out"
-
-
-def start_driver(folder: Path, count: int, steps: int) -> Any:
-    command = [sys.executable, str(HERE / "drive.py"), str(folder), str(count), "ray", str(steps)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
 
 
 @pytest.mark.ray
@@ -140,13 +134,13 @@ def test_a_ray_sweep_is_private_survives_dead_workers_and_leaves_nothing(
 @pytest.mark.ray
 def test_a_killed_driver_is_continued_at_once(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
-    process = start_driver(tmp_path, 6, 20)
+    process = start_driver(tmp_path, 6, 20, "ray")
     ledger_path = tmp_path / "results" / "demo"
     wait_until(lambda: len(list(ledger_path.glob("runs/*/result.json"))) >= 2)
     process.kill()
     process.communicate()
     kept = make_ledger(tmp_path).read_results().digests
-    again = start_driver(tmp_path, 6, 20)
+    again = start_driver(tmp_path, 6, 20, "ray")
     said, errors = again.communicate()
     assert again.returncode == 0, errors
     assert json.loads(said)["finished"] == 6
@@ -168,7 +162,7 @@ def test_any_process_may_be_killed_without_leftovers_or_losses(
     tmp_path: Path, victim: str, code: int
 ) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
-    process = start_driver(tmp_path, 6, 20)
+    process = start_driver(tmp_path, 6, 20, "ray")
     ledger_path = tmp_path / "results" / "demo"
     wait_until(lambda: len(list(ledger_path.glob("runs/*/result.json"))) >= 2)
     kept = make_ledger(tmp_path).read_results().digests
@@ -180,7 +174,7 @@ def test_any_process_may_be_killed_without_leftovers_or_losses(
     assert process.returncode == code, said
     assert ("same command" in said) == (victim != "guardian")
     wait_until(lambda: not any(map(is_at_work, family)))
-    again = start_driver(tmp_path, 6, 20)
+    again = start_driver(tmp_path, 6, 20, "ray")
     said, errors = again.communicate()
     assert again.returncode == 0, errors
     digests = make_ledger(tmp_path).read_results(check="files").digests
@@ -196,7 +190,7 @@ def test_a_daemon_killed_while_ray_starts_is_not_waited_for(
     tmp_path: Path, victim: str, after: float
 ) -> None:
     make_corpus(tmp_path)
-    process = start_driver(tmp_path, 4, 10)
+    process = start_driver(tmp_path, 4, 10, "ray")
     wait_until(lambda: bool(find_named(process, victim)))
     time.sleep(after)
     family = psutil.Process(process.pid).children(recursive=True)
@@ -223,7 +217,7 @@ def find_named(process: Any, name: str) -> list[psutil.Process]:
 @pytest.mark.ray
 def test_the_second_ctrl_c_ends_everything(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"hang_at": 5}})
-    process = start_driver(tmp_path, 2, 1000)
+    process = start_driver(tmp_path, 2, 1000, "ray")
     wait_until(lambda: len(list(tmp_path.rglob("heartbeat"))) >= 2)
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
@@ -235,16 +229,10 @@ def test_the_second_ctrl_c_ends_everything(tmp_path: Path) -> None:
     assert not any(map(is_at_work, family))
 
 
-def is_at_work(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
 @pytest.mark.ray
 def test_ctrl_c_reaches_workers_through_the_driver_only(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
-    process = start_driver(tmp_path, 2, 1000)
+    process = start_driver(tmp_path, 2, 1000, "ray")
     wait_until(lambda: len(list(tmp_path.rglob("checkpoint-*.pt"))) >= 2)
     family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process gets it
