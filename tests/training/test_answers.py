@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import test_probes_exact
 import torch
 from torch import nn
 
@@ -24,16 +25,9 @@ LENGTH = 3  # tokens of an answer
 
 
 def make_trained(model: nn.Module, questions: int = 200) -> SimpleNamespace:
-    shared: dict = {}
-
-    def share(key, make):
-        if key not in shared:
-            shared[key] = make()
-        return shared[key]
-
-    return SimpleNamespace(
-        options={"questions": questions}, run=SimpleNamespace(seed=0), look_up=lambda: None,
-        share=share, model=model, shards=SimpleNamespace(name=CORPUS),
+    return test_probes_exact.make_trained(
+        options={"questions": questions}, run=SimpleNamespace(seed=0), model=model,
+        shards=SimpleNamespace(name=CORPUS),
     )  # fmt: skip
 
 

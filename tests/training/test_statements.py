@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import test_probes_exact
 import torch
 from torch import nn
 
@@ -37,13 +38,6 @@ def name_biased(exponent: float) -> str:
 
 def make_trained(model: nn.Module | None, corpus: str, *, samples=2000, run=None, steps=400):
     """Make what a probe sees of a run that read 400 windows of the text, without a ledger."""
-    shared: dict = {}
-
-    def share(key, make):
-        if key not in shared:
-            shared[key] = make()
-        return shared[key]
-
     source = closed_world if corpus.startswith("closed_world") else biased_people
     found = source.open_world(corpus)
     world = getattr(found, "world", found)
@@ -52,10 +46,10 @@ def make_trained(model: nn.Module | None, corpus: str, *, samples=2000, run=None
     run = run or SimpleNamespace(
         seed=0, recipe=recipe, shape=SimpleNamespace(seq_len=SEQ_LEN, head_size=16)
     )
-    return SimpleNamespace(
-        options={"samples": samples}, run=run, look_up=lambda: None, share=share, model=model,
-        shards=SimpleNamespace(name=corpus, train=train, sequence=None),
-    )  # fmt: skip
+    shards = SimpleNamespace(name=corpus, train=train, sequence=None)
+    return test_probes_exact.make_trained(
+        options={"samples": samples}, run=run, model=model, shards=shards
+    )
 
 
 class Predictor(nn.Module):
