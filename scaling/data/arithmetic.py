@@ -105,9 +105,7 @@ def prepare_arithmetic(
     Raises:
         CorpusError: There are too few sums, or one is longer than the context.
     """
-    digits, examples = corpus.digits, corpus.examples
-    assert digits is not None
-    assert examples is not None
+    digits, examples = corpus.read_counts("digits", "examples")
     if count_example(digits) > seq_len:
         raise CorpusError(
             f"a sum of {digits} digits has {count_example(digits)} tokens, more than the context "

@@ -141,8 +141,7 @@ def prepare_brackets(
     corpus: CorpusSpec, *, seq_len: int, cache: Path, base: Path | None = None
 ) -> PreparedCorpus:
     """Draw the corpus and filter its held-out windows; their length is part of the corpus."""
-    tokens = corpus.tokens
-    assert tokens is not None
+    (tokens,) = corpus.read_counts("tokens")
     key = [NAME, BRACKETS_VERSION, corpus.seed, tokens, seq_len]
 
     def draw() -> Draft:

@@ -67,8 +67,7 @@ def prepare_copies(
     Raises:
         CorpusError: Copies do not fit the context, or there are too few novels.
     """
-    tokens = corpus.tokens
-    assert tokens is not None
+    (tokens,) = corpus.read_counts("tokens")
     if seq_len <= LAGS[1]:
         raise CorpusError(
             f"copies stand up to {LAGS[1]} tokens after what they repeat, and the context is "

@@ -116,9 +116,7 @@ def prepare_letter_maps(
     Raises:
         CorpusError: A map needs more examples than the context holds.
     """
-    tokens, letters = corpus.tokens, corpus.letters
-    assert tokens is not None
-    assert letters is not None
+    tokens, letters = corpus.read_counts("tokens", "letters")
     if 2 * letters > seq_len:
         raise CorpusError(
             f"a map of {letters} letters takes as many examples of 2 tokens, more than a context "

@@ -158,9 +158,7 @@ def prepare_markov_chains(
     Raises:
         CorpusError: A chain has more transitions than the context has tokens.
     """
-    tokens, states, (chains,) = corpus.tokens, corpus.states, corpus.chains
-    assert tokens is not None
-    assert states is not None
+    (tokens, states), (chains,) = corpus.read_counts("tokens", "states"), corpus.chains
     if states**2 > seq_len:
         raise CorpusError(
             f"a chain of {states} states has {states**2} transitions, more than a context of "

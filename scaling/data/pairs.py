@@ -79,9 +79,7 @@ def prepare_pairs(
     Raises:
         CorpusError: There are fewer keys than pairs, or an example is longer than the context.
     """
-    tokens, vocab_size, pairs = corpus.tokens, corpus.vocab_size, corpus.pairs
-    assert tokens is not None
-    assert vocab_size is not None
+    (tokens, vocab_size), pairs = corpus.read_counts("tokens", "vocab_size"), corpus.pairs
     most = max(pairs)
     if most > count_keys(vocab_size):
         raise CorpusError(

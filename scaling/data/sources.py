@@ -78,8 +78,7 @@ def prepare_synthetic(
     The floor belongs to windows of `seq_len` tokens, so that length is part of the corpus. It has
     no files: `base` is not needed.
     """
-    tokens = corpus.tokens
-    assert tokens is not None
+    (tokens,) = corpus.read_counts("tokens")
     key = ["synthetic", synthetic.SOURCE_VERSION, corpus.seed, tokens, seq_len]
 
     def draw() -> Draft:

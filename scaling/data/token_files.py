@@ -56,11 +56,11 @@ def prepare_token_files(
         EnvironmentFault: The cache cannot be written.
     """
     problems: list[str] = []
-    assert corpus.vocab_size is not None
+    (vocab_size,) = corpus.read_counts("vocab_size")
     with stage(f"preparing corpus {corpus.source}: reading"):
         sides = [
             [
-                read_token_file(path, corpus.vocab_size, corpus.header, problems)
+                read_token_file(path, vocab_size, corpus.header, problems)
                 for path in list_files(paths, base, problems, suffix=".bin")
             ]
             for paths in (corpus.paths, corpus.held_out)
@@ -72,10 +72,10 @@ def prepare_token_files(
             f"corpus shards: {len(train)} tokens to train on and {len(held_out)} held out; "
             "both need at least two."
         )
-    asked = [corpus.vocab_size, corpus.separator, corpus.bytes_per_token]
+    asked = [vocab_size, corpus.separator, corpus.bytes_per_token]
     with stage(f"preparing corpus {corpus.source}: digesting"):
         digests = [_digest(train), _digest(held_out)]
-    per_token, vocab_size = corpus.bytes_per_token or 0.0, corpus.vocab_size
+    per_token = corpus.bytes_per_token or 0.0
     return prepare_once(
         cache,
         ["shards", _VERSION, *asked, *digests],

@@ -159,6 +159,10 @@ class CorpusSpec(SpecModel):
         None, description="`letter_maps`: letters of each map; at most half of model.seq_len"
     )
 
+    def read_counts(self, *keys: str) -> tuple[int, ...]:
+        """The values of keys that its source needs, which are therefore set."""
+        return tuple(getattr(self, key) for key in keys)
+
     @property
     def epochs_allowed(self) -> float:
         """Passes over the training tokens that a cell may make."""
