@@ -6,7 +6,6 @@ import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
 
 from scaling.sweep.corpus_sources import SOURCES, describe_sources, name_takers
 from scaling.sweep.fields import (
@@ -17,6 +16,7 @@ from scaling.sweep.fields import (
     SpecModel,
     distinct,
     read_count,
+    refuse,
     refuse_doubles,
 )
 from scaling.sweep.tokenizer_names import TOKENIZER_FORMS, TOKENIZER_PATTERN, find_name_problem
@@ -26,12 +26,11 @@ def _read_tokenizers(value: Any) -> Any:
     """One name is a list of one."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
-        raise PydanticCustomError("tokenizer", TOKENIZER_FORMS)
+        refuse(TOKENIZER_FORMS)
     for index, name in enumerate(names):
         reason = find_name_problem(name)
         if reason:
-            at = () if isinstance(value, str) else (index,)
-            raise PydanticCustomError("tokenizer", "{reason}", {"reason": reason, "at": at})
+            refuse(reason, *(() if isinstance(value, str) else (index,)))
     return tuple(refuse_doubles(tuple(names), "tokenizer"))
 
 
@@ -185,17 +184,9 @@ class CorpusSpec(SpecModel):
         for key in CorpusSpec.model_fields:
             given, takes = key in self.model_fields_set, key in (*_OF_ALL, *source.keys)
             if given and not takes:
-                raise PydanticCustomError(
-                    "source_key",
-                    "source {source} takes no {key}. Remove it.",
-                    {"source": self.source, "key": key, "at": (key,)},
-                )
+                refuse(f"source {self.source} takes no {key}. Remove it.", key)
             if key in source.needs and not getattr(self, key):
-                raise PydanticCustomError(
-                    "source_key",
-                    "source {source} needs {key}. Add it.",
-                    {"source": self.source, "key": key},
-                )
+                refuse(f"source {self.source} needs {key}. Add it.")
         return self
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.fields import (
@@ -20,6 +20,7 @@ from scaling.sweep.fields import (
     Share,
     SpecModel,
     distinct,
+    refuse,
 )
 from scaling.sweep.ladder import LARGEST_PARAMS
 from scaling.sweep.shapes import ModelShape
@@ -94,18 +95,13 @@ class IsoflopGrid(Grid):
         for index, budget in enumerate(self.budgets):
             params = self.prior.expect_params(budget)
             if not 1 <= params <= LARGEST_PARAMS / self.span:
-                raise PydanticCustomError(
-                    "beyond_ladder",
-                    "at {budget} FLOPs the prior expects an optimum of {params} parameters; a grid "
-                    "can be built around 1 to {most} (×{span} above it). Change the budget or "
-                    "the prior.",
-                    {
-                        "budget": format_flops(budget),
-                        "params": format_count(params),
-                        "most": format_count(LARGEST_PARAMS / self.span),
-                        "span": f"{self.span:g}",
-                        "at": ("budgets", index),
-                    },
+                refuse(
+                    f"at {format_flops(budget)} FLOPs the prior expects an optimum of "
+                    f"{format_count(params)} parameters; a grid can be built around 1 to "
+                    f"{format_count(LARGEST_PARAMS / self.span)} (×{self.span:g} above it). Change "
+                    "the budget or the prior.",
+                    "budgets",
+                    index,
                 )
         return self
 
