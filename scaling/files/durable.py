@@ -95,7 +95,7 @@ def write_durably(path: Path, data: bytes, *, sync: bool = True) -> None:
         EnvironmentFault: The disk is full, read-only or failing.
         IntegrityError: There is a folder in its place.
     """
-    temporary = _temporary_beside(path)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
     with blaming_machine(path), _removed_on_error(temporary):
         write_new(temporary, data, sync=sync)
         if sync:
@@ -266,10 +266,6 @@ def _check_owner(descriptor: int, relative: str) -> None:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
-
-
-def _temporary_beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
 
 
 def write_new(path: Path, data: bytes, *, sync: bool = True) -> None:

@@ -71,8 +71,9 @@ def build_value(kind: type[Any], value: object, where: str) -> Any:
     """
     if not isinstance(value, dict):
         raise IntegrityError(f"{where} is not an object")
-    hints = _hints_of(kind)
-    optional = {one.name for one in dataclasses.fields(kind) if _has_default(one)}
+    hints, fields = _hints_of(kind), dataclasses.fields(kind)
+    # Documents written before a field existed may lack it.
+    optional = {one.name for one in fields if one.default is not dataclasses.MISSING}
     missing, unknown = hints.keys() - optional - value.keys(), value.keys() - hints.keys()
     if missing or unknown:
         wrong = sorted(str(key)[:40] for key in missing | unknown)
@@ -80,11 +81,6 @@ def build_value(kind: type[Any], value: object, where: str) -> Any:
     return kind(
         **{name: _check_value(hints[name], item, f"{where}.{name}") for name, item in value.items()}
     )
-
-
-def _has_default(field: dataclasses.Field[Any]) -> bool:
-    """Return whether documents written before the field existed may lack it."""
-    return field.default is not dataclasses.MISSING
 
 
 _hints: dict[type[Any], dict[str, Any]] = {}
@@ -130,7 +126,8 @@ def _check_value(hint: Any, value: object, where: str) -> Any:
     elif origin is tuple and isinstance(value, list) and len(value) <= _MAPPING_LIMIT:
         item = typing.get_args(hint)[0]
         return tuple(_check_value(item, one, f"{where}[{at}]") for at, one in enumerate(value))
-    raise IntegrityError(f"{where} is {str(value)[:40]!r}, which is not {_name_of(hint)}")
+    wanted = hint.__name__ if isinstance(hint, type) else str(hint)
+    raise IntegrityError(f"{where} is {str(value)[:40]!r}, which is not {wanted}")
 
 
 def _check_mapping(value: dict[str, Any], where: str) -> dict[str, str]:
@@ -147,7 +144,3 @@ def _as_float(value: object) -> float:
         return float(typing.cast(float, value))
     except OverflowError:
         return math.inf
-
-
-def _name_of(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint)

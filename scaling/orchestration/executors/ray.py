@@ -210,7 +210,8 @@ class RayExecutor:
 
     def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
         """Attempts that ended; returns as soon as one does."""
-        self._check_daemons()
+        if self._lacks_daemon():
+            raise _describe_death("one of its processes has died")
         if self._preflight is not None:
             self._preflight.poll()
         refs = list(self._running)
@@ -400,10 +401,6 @@ class RayExecutor:
 
     def _list_nodes(self) -> list[Any]:
         return [node for node in self._ray.nodes() if node["Alive"]]
-
-    def _check_daemons(self) -> None:
-        if self._lacks_daemon():
-            raise _describe_death("one of its processes has died")
 
     def _lacks_daemon(self) -> bool:
         return self._daemons is not None and self._daemons.lacks_daemon()
