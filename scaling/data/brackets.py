@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaling.data.batches import list_windows
-from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once
+from scaling.data.shards import HELD_OUT_TOKENS, Draft, PreparedCorpus, draft_drawn, prepare_once
 from scaling.data.synthetic import filter_tokens
 from scaling.units import FloatArray, IntArray
 
@@ -37,7 +37,6 @@ VOCABULARY, END_TOKEN = 5, 0
 OPENING = (1, 3)
 DEPTH = 6
 OPEN, END = 0.5, 0.25
-_HELD_OUT_TOKENS = 256 * 1024
 _STRETCHES = 64  # drawn in parallel, as in `synthetic`; training text has a seam at each
 
 
@@ -152,7 +151,7 @@ def prepare_brackets(
         # repeats.
         length = -(-(tokens + 2 * seq_len) // _STRETCHES)
         train = draw_strings(training, chains=_STRETCHES, length=length).ravel().astype(np.uint8)
-        rest = draw_strings(held_out, chains=1, length=_HELD_OUT_TOKENS).ravel().astype(np.uint8)
+        rest = draw_strings(held_out, chains=1, length=HELD_OUT_TOKENS).ravel().astype(np.uint8)
         windows = list_windows(rest, seq_len=seq_len)
         return draft_drawn(
             f"{NAME} {key}",

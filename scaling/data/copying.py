@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 COPYING_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "copying"
 BEGIN, AGAIN, FIRST_LETTER = 0, 1, 2
-_HELD_OUT_TOKENS = 256 * 1024  # as in `pairs`
 
 
 def count_example(length: int) -> int:
@@ -74,7 +73,6 @@ def prepare_copying(
             seed=corpus.seed,
             vocab_size=vocab_size,
             train=tokens + 2 * seq_len,
-            validation=_HELD_OUT_TOKENS,
             block=count_example(length),
         )
 

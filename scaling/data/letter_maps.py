@@ -124,9 +124,7 @@ def prepare_letter_maps(
             f"corpus.letters to {seq_len // 2} or fewer."
         )
     key = [NAME, LETTERS_VERSION, corpus.seed, tokens, seq_len, letters]
-    return prepare_sequences(
-        open_maps(key), key, tokens=tokens, seq_len=seq_len, seed=corpus.seed, cache=cache
-    )
+    return prepare_sequences(open_maps(key), key, cache=cache)
 
 
 def open_maps(key: list[Any]) -> SequenceSource:

@@ -166,9 +166,7 @@ def prepare_markov_chains(
             f"to {int(seq_len**0.5)} or fewer."
         )
     key = [NAME, MARKOV_VERSION, corpus.seed, tokens, seq_len, states, chains]
-    return prepare_sequences(
-        open_chains(key), key, tokens=tokens, seq_len=seq_len, seed=corpus.seed, cache=cache
-    )
+    return prepare_sequences(open_chains(key), key, cache=cache)
 
 
 def open_chains(key: list[Any]) -> SequenceSource:

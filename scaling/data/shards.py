@@ -43,6 +43,7 @@ from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER, split_name
 from scaling.units import IntArray, format_count
 from scaling.units.stages import stage
 
+HELD_OUT_TOKENS = 256 * 1024  # of a drawn corpus
 _BLOCKS = 64  # of a held-out stream without documents
 _PREPARATION_VERSION = 2  # raise when the same documents would give other shards
 _FILES = ("train.bin", "validation.bin", "validation_documents.bin")
@@ -156,7 +157,6 @@ def draft_examples(
     seed: int,
     vocab_size: int,
     train: int,
-    validation: int,
     block: int,
 ) -> Draft:
     """Make a draft of two streams of examples, each drawn with its own random numbers.
@@ -165,20 +165,20 @@ def draft_examples(
         name, vocab_size: As in `Draft`.
         draw: Function of a generator and a number of ids that returns that many ids.
         seed: Seed of the corpus.
-        train, validation: Number of ids of each stream.
+        train: Number of ids to train on; HELD_OUT_TOKENS are held out.
         block: Number of ids after which examples begin anew; held-out documents start at its
             multiples.
     """
     streams = [
         draw(np.random.Generator(np.random.Philox(key=[seed, stream])), size).astype(np.uint32)
-        for stream, size in ((1, train), (2, validation))
+        for stream, size in ((1, train), (2, HELD_OUT_TOKENS))
     ]
     return draft_drawn(
         name,
         vocab_size=vocab_size,
         train=streams[0],
         validation=streams[1],
-        documents=spread_blocks(validation, block=block),
+        documents=spread_blocks(HELD_OUT_TOKENS, block=block),
     )
 
 
