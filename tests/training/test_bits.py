@@ -6,7 +6,6 @@ import json
 import pytest
 from test_trainer import corpus, curve, make_run, stop_and_resume, train, train_twice
 
-from scaling.sweep.execution import Execution
 from scaling.sweep.ladder import list_ladder
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
@@ -54,16 +53,7 @@ def test_precisions_differ_and_the_numerics_record_them(corpus, tmp_path):
     found = {}
     for precision in ("float32", "mixed"):
         folder = tmp_path / precision
-        folder.mkdir()
-        found[precision] = trainer.train_run(
-            run,
-            corpus=corpus,
-            attempt=folder,
-            resume=(),
-            execution=Execution(keep_weights=False, precision=precision),
-            should_stop=lambda: False,
-            report=lambda tokens, loss: None,
-        )
+        found[precision] = train(run, corpus, folder, keep_weights=False, precision=precision)
     single, mixed = found["float32"], found["mixed"]
     assert single.numerics["dtype"] == "float32"
     assert mixed.numerics["dtype"] == "float32, products and attention in bfloat16"

@@ -44,7 +44,19 @@ def make_run(corpus: Path, *, steps=60, seed=0, learning_rate=0.01) -> RunSpec:
     return RunSpec(shape=shape, recipe=recipe, data_digest=digest, seed=seed)
 
 
-def train(run, corpus, attempt, *, parent=None, resume=(), stop_after=None, trunk=None, **how):
+def train(
+    run,
+    corpus,
+    attempt,
+    *,
+    stop_after=None,
+    parent=None,
+    resume=(),
+    trunk=None,
+    should_stop=None,
+    report=None,
+    **how,
+):
     """Train a run, or stop it after some polls; `how` as in Execution."""
     attempt.mkdir(exist_ok=True)
     polls = iter(range(10**9))
@@ -54,8 +66,8 @@ def train(run, corpus, attempt, *, parent=None, resume=(), stop_after=None, trun
         attempt=attempt,
         resume=resume,
         execution=Execution(**how),
-        should_stop=lambda: stop_after is not None and next(polls) + 1 >= stop_after,
-        report=lambda tokens, loss: None,
+        should_stop=should_stop or (lambda: stop_after and next(polls) + 1 >= stop_after),
+        report=report or (lambda tokens, loss: None),
         trunk=trunk,
         parent=parent,
     )
@@ -113,23 +125,16 @@ def test_an_evaluation_reports_progress_and_stops_on_request(corpus, tmp_path, w
     monkeypatch.setattr(evaluate, "count_evaluated_windows", lambda vocab_size, seq_len: 8)
     run = make_run(corpus)
     trained, signs = run.tokens, []
-    attempt = tmp_path / "a"
-    attempt.mkdir()
-    options = {"corpus": corpus, "attempt": attempt, "execution": Execution()}
-
-    def report(tokens, loss):
-        signs.append(tokens)
-
     with pytest.raises(RunInterrupted, match="while it was evaluated"):
-        train_run(
+        train(
             run,
-            **options,
-            resume=(),
-            report=report,
+            corpus,
+            tmp_path / "a",
+            report=lambda tokens, loss: signs.append(tokens),
             should_stop=lambda: signs[-3:] == [trained] * 3,
         )
     assert signs[-3:] == [trained] * 3  # after each evaluation batch
-    again = train(run, corpus, tmp_path / "b", resume=[attempt])
+    again = train(run, corpus, tmp_path / "b", resume=[tmp_path / "a"])
     # The other evaluation summed windows in larger batches, in another order.
     assert again.loss == pytest.approx(whole[1], rel=1e-6)
     assert again.flops_spent == 0
@@ -194,17 +199,8 @@ def test_a_shard_edited_during_training_spoils_the_result(corpus, tmp_path, name
             (edited / name).write_bytes(content)
         return False
 
-    (tmp_path / "a").mkdir()
     with pytest.raises((IntegrityError, ValueError)):
-        train_run(
-            make_run(corpus),
-            corpus=edited,
-            attempt=tmp_path / "a",
-            resume=(),
-            execution=Execution(),
-            should_stop=edit,
-            report=lambda tokens, loss: None,
-        )
+        train(make_run(corpus), edited, tmp_path / "a", should_stop=edit)
 
 
 def test_seeds_give_different_losses(corpus, tmp_path):
