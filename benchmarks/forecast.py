@@ -167,7 +167,7 @@ def limit(ratio: FloatArray, families: list[str]) -> float:
 def measure_misses(case: Case) -> Misses:
     """Members' scores in the windows of a case, and their misses of its test runs."""
     table, test = case.fitted, case.test
-    delta = choose_delta(table, estimate_replicate_sigma(table))
+    delta = choose_delta(estimate_replicate_sigma(table))
     fitted = [fit_member(table, member, delta=delta) for member in ENSEMBLE.members]
     fitted = [None if one is None or one.fit.vanished else one for one in fitted]
     windows = open_windows(table, tuple(one is not None for one in fitted), delta=delta)

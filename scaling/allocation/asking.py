@@ -23,7 +23,12 @@ from scaling.allocation.distance import add_ratio, check_distance, count_decades
 from scaling.allocation.measured import find_at_budget, find_at_size
 from scaling.allocation.optimum import answer_by_law, answer_by_line, cut_ladder, find_shape
 from scaling.allocation.question import Question
-from scaling.allocation.uncertainty import draw_gaussians, draw_loss_drift, find_text_interval
+from scaling.allocation.uncertainty import (
+    draw_gaussians,
+    draw_loss_drift,
+    find_text_interval,
+    pull_draws,
+)
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Approach, Check, Fit
 from scaling.fitting.intervals import find_interval
@@ -244,7 +249,8 @@ def predict(
     mean_interval = new_run_interval = text_interval = None
     if fit.draws:
         draws = np.array(fit.draws)
-        mean = family.loss(draws, n_value, d_value) * draw_loss_drift(fit, len(draws), decades)
+        error = draw_loss_drift(fit, len(draws), decades) * pull_draws(fit, params, tokens)
+        mean = family.loss(draws, n_value, d_value) * error
         expected = float(family.loss(coefficients, n_value, d_value))
         mean_interval = find_interval(mean, fit.level, answer=expected)
         noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)

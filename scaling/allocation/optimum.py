@@ -15,7 +15,12 @@ import numpy as np
 from scaling.allocation.answer import Allocation, BuildableShape
 from scaling.allocation.problem import Problem
 from scaling.allocation.trade_offs import fill_ladder, find_basin
-from scaling.allocation.uncertainty import draw_loss_drift, draw_params_drift, find_text_interval
+from scaling.allocation.uncertainty import (
+    draw_loss_drift,
+    draw_params_drift,
+    find_text_interval,
+    pull_draws,
+)
 from scaling.fitting.fitted import Fit, Frontier, finite_or_none
 from scaling.fitting.intervals import find_interval
 from scaling.laws.family import Law
@@ -44,7 +49,9 @@ def answer_by_law(
     if fit.draws:
         draws = np.array(fit.draws)
         at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
-        lowest = family.loss(draws, at, seen) * draw_loss_drift(fit, len(draws), decades)
+        error = draw_loss_drift(fit, len(draws), decades)
+        error *= pull_draws(fit, float(params[0]), float(tokens[0]))
+        lowest = family.loss(draws, at, seen) * error
         drifted = at * draw_params_drift(fit, len(draws), decades)
         spent = flops / fit.cost.flops_per_token(drifted)
         for name, values, point in (

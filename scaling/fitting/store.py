@@ -38,7 +38,7 @@ from scaling.tables.metrics import MetricFacts
 FORMAT = "scaling-fit"
 _BODY = b',"fit":'
 _LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 parameters, with 17 digits each
-FORMAT_VERSION = 11  # raise when an older fit would be misread
+FORMAT_VERSION = 12  # raise when an older fit would be misread
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
