@@ -25,7 +25,9 @@ import psutil
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
-from scaling.orchestration.outcome import DriverSettings
+from scaling.orchestration.driver import run_cells
+from scaling.orchestration.executors.inline import InlineExecutor
+from scaling.orchestration.outcome import DriverSettings, SweepOutcome
 from scaling.sweep.cells import Cell
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.execution import Execution
@@ -76,6 +78,12 @@ def make_corpus(folder: Path, behaviour: Mapping[str, Any] | None = None) -> Pat
     corpus.mkdir(exist_ok=True)
     (corpus / "behaviour.json").write_text(json.dumps(behaviour or {}))
     return corpus
+
+
+def train_here(cells: Sequence[Cell], ledger: Ledger, **options: Any) -> SweepOutcome:
+    """Train cells in this process on the corpus beside the ledger; `options` as of run_cells."""
+    options = {"corpus": ledger.folder.parents[1] / "corpus", "settings": SETTINGS} | options
+    return run_cells(cells, ledger, InlineExecutor(), **options)
 
 
 def expected_loss(run: RunSpec) -> float:

@@ -23,6 +23,7 @@ from synthetic import (
     make_ledger,
     make_run,
     start_driver,
+    train_here,
     wait_until,
 )
 
@@ -523,7 +524,7 @@ def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(EnvironmentFault, match=r"demo.*Read-only file system"):
-        run_cells(make_cells(1), ledger, InlineExecutor(), corpus=tmp_path, settings=SETTINGS)
+        train_here(make_cells(1), ledger)
 
 
 # --- cancelling from outside ------------------------------------------------------------------
@@ -576,10 +577,7 @@ def test_a_missing_results_folder_stops_the_sweep_and_is_not_recreated(
             ledger.folder.mkdir()
 
     with pytest.raises(EnvironmentFault, match=r"demo: the folder is gone.* same command then"):
-        run_cells(
-            make_cells(6), ledger, InlineExecutor(), corpus=make_corpus(tmp_path),
-            settings=SETTINGS, announce=strike,
-        )  # fmt: skip
+        train_here(make_cells(6), ledger, corpus=make_corpus(tmp_path), announce=strike)
     assert ledger.folder.exists() == (how == "replaced")
     if how == "replaced":
         assert list(ledger.folder.iterdir()) == []
@@ -621,10 +619,7 @@ def test_a_changed_corpus_stops_the_sweep_at_the_first_run(
 
     ledger = make_ledger(tmp_path)
     with pytest.raises(IntegrityError, match=says):
-        run_cells(
-            make_cells(24), ledger, InlineExecutor(), corpus=corpus, settings=SETTINGS,
-            announce=strike,
-        )  # fmt: skip
+        train_here(make_cells(24), ledger, announce=strike)
     begun = sum(len(ledger.list_attempts(run.run_id)) for run in map(make_run, range(24)))
     assert begun <= 2
 
