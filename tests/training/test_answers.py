@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import test_probes_exact
 import torch
+from known_run import plan_shape
 from torch import nn
 
 from scaling.data import arithmetic
 from scaling.data.questions import ask_questions
 from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.ladder import list_ladder
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import RunSpec
 from scaling.training.generation import Choice, generate
 from scaling.training.parametrization import build_model
 from scaling.training.probes import answers
@@ -83,9 +81,7 @@ def test_greedy_text_is_right_as_often_as_every_token_after_the_right_ones(famil
     """The identity that lets exact answers be scored without generating text, on models that have
     memorised some of the answers."""
     shape = list_ladder(arithmetic.VOCABULARY, 16, family=family, max_params=9e3)[-1]
-    recipe = decide_recipe(shape, 30e3, RecipeSpec())
-    run = RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=1)
-    model = build_model(run)
+    model = build_model(plan_shape(shape))
     asked = ask_questions(CORPUS, np.random.default_rng(0), 150)
     whole = torch.from_numpy(np.concatenate((asked.prompts, asked.answers), axis=1))
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)

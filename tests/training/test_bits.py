@@ -4,12 +4,10 @@ import dataclasses
 import json
 
 import pytest
+from known_run import plan_shape
 from test_trainer import corpus, curve, make_run, stop_and_resume, train, train_twice
 
 from scaling.sweep.ladder import list_ladder
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training import trainer
 from scaling.training.engines import build_engine
@@ -65,12 +63,7 @@ def test_precisions_differ_and_the_numerics_record_them(corpus, tmp_path):
 def test_a_recurrence_stays_in_float32_and_the_numerics_record_it():
     for family in ("rnn", "lstm"):
         (shape, *_) = list_ladder(64, 16, family=family, max_params=1e4)
-        run = RunSpec(
-            shape=shape,
-            recipe=decide_recipe(shape, 1e4, RecipeSpec()),
-            data_digest="0" * 24,
-            seed=0,
-        )
+        run = plan_shape(shape, 1e4)
         said = trainer._describe_dtype(run, "mixed")
         assert said == "float32, the head's products in bfloat16"
         halved = [
