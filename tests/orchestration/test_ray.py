@@ -11,8 +11,9 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -245,22 +246,21 @@ def test_ctrl_c_reaches_workers_through_the_driver_only(tmp_path: Path) -> None:
     assert not [path for path in attempts if (path / "failed.json").exists()]
 
 
+def replace_ray(monkeypatch: pytest.MonkeyPatch, init: Callable[..., None]) -> None:
+    ray = SimpleNamespace(exceptions=None, init=init, shutdown=lambda: None)
+    monkeypatch.setattr(importlib, "import_module", lambda name: ray)
+
+
 def test_a_ray_that_does_not_start_suggests_the_inline_executor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tries: list[int] = []
 
-    class Broken:
-        exceptions: Any = None
+    def fail(**options: Any) -> None:
+        tries.append(1)
+        raise RuntimeError("the raylet timed out\nand more")
 
-        def init(self, **options: Any) -> None:
-            tries.append(1)
-            raise RuntimeError("the raylet timed out\nand more")
-
-        def shutdown(self) -> None:
-            pass
-
-    monkeypatch.setattr(importlib, "import_module", lambda name: Broken())
+    replace_ray(monkeypatch, fail)
     with pytest.raises(EnvironmentFault, match=r"in 3 tries: .*timed out\. .*executor inline"):
         RayExecutor(cpus=2).start()
     assert len(tries) == 3
@@ -273,17 +273,11 @@ def test_a_ray_that_does_not_answer_is_not_waited_for(
     """As under a memory limit: its daemons live but start no worker."""
     monkeypatch.setattr(ray_executor, "_START_SECONDS", 0.5)
 
-    class Mute:
-        exceptions: Any = None
+    def wait(**options: Any) -> None:
+        while True:
+            time.sleep(0.01)
 
-        def init(self, **options: Any) -> None:
-            while True:
-                time.sleep(0.01)
-
-        def shutdown(self) -> None:
-            pass
-
-    monkeypatch.setattr(importlib, "import_module", lambda name: Mute())
+    replace_ray(monkeypatch, wait)
     with pytest.raises(EnvironmentFault, match=r"it did not answer .*ulimit -v.* inline"):
         RayExecutor(cpus=2).start()
     assert not list_ray_folders()
