@@ -5,9 +5,8 @@ N*, D* = argmin L(N, D)   subject to   C = D · flops_per_token(N)
 
 from __future__ import annotations
 
-import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,17 +107,20 @@ def answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -
 
 
 def cut_ladder(
-    ladder: Sequence[ModelShape] | None, params: float, convention: CountConvention | None
-) -> Sequence[ModelShape] | None:
+    ladder: Iterable[ModelShape] | None, params: float, convention: CountConvention | None
+) -> list[ModelShape] | None:
     """The ladder without the thousands of rungs far above the optimum; None where there is none."""
     if ladder is None:
         return None
     # Without a convention a sweep file lists the models, which count the same under every
     # convention.
     counted = convention or "matmul"
-    most = _RUNGS_ABOVE * params
-    end = bisect.bisect_right(ladder, most, key=lambda rung: count_params(rung, counted))
-    return ladder[: end + 1]
+    rungs = []
+    for rung in ladder:
+        rungs.append(rung)
+        if count_params(rung, counted) > _RUNGS_ABOVE * params:
+            break
+    return rungs
 
 
 def find_shape(

@@ -32,6 +32,7 @@ from scaling.allocation.asked_fit import get_law
 from scaling.fitting.fitted import Fit, Interval
 from scaling.fitting.intervals import find_interval
 from scaling.laws.ensemble import ENSEMBLE
+from scaling.laws.registry import find_law
 from scaling.units import FloatArray
 
 # Model error of ln N* / model error of ln L; see the module's docstring.
@@ -70,7 +71,7 @@ def pull_draws(fit: Fit, params: float, tokens: float) -> FloatArray:
 
 
 def _is_mean(fit: Fit) -> bool:
-    return fit.law is not None and fit.law.family == ENSEMBLE.name
+    return fit.law is not None and find_law(fit.law.family) is ENSEMBLE
 
 
 def find_text_interval(fit: Fit, losses: FloatArray, answer: float) -> Interval | None:

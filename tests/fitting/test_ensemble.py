@@ -101,6 +101,11 @@ def test_the_ensembles_former_name_still_selects_it() -> None:
     assert list(named.law.params) == list(ENSEMBLE.param_names)
     assert named.members == list_members(default)
     assert allocate(named, 1e23).params == allocate(default, 1e23).params
+    drawn = [
+        allocate(fit_runs(table, approach="parametric", family=family, bootstrap=50), 1e23)
+        for family in (None, "mixture")
+    ]
+    assert drawn[0].loss_interval == drawn[1].loss_interval
 
 
 def test_a_law_that_forecasts_worse_gets_less_weight() -> None:
@@ -110,9 +115,8 @@ def test_a_law_that_forecasts_worse_gets_less_weight() -> None:
 
 
 def test_every_scored_member_keeps_its_part_of_the_shared_weight() -> None:
-    weight = weigh(
-        simulate(COUPLED, SMOOTH, noise=0.02)
-    )  # no member's error is ten times another's
+    # No member's error is three times another's.
+    weight = weigh(simulate(COUPLED, SMOOTH, noise=0.02))
     assert min(weight.values()) >= SHARE / len(NAMES) * (1 - 1e-12)
 
 
