@@ -120,8 +120,8 @@ def _read(trained: TrainedRun, questions: Questions) -> Answered:
         brier = (p.square().sum(dim=-1) - 2.0 * log_right.exp() + 1.0).clamp(min=0.0)
         likeliest = (log_p.argmax(dim=-1) == target[..., 0]).double()
         parts.append([one.cpu().numpy() for one in (log_right, likeliest, brier)])
-    log_right, right, brier_scores = (np.concatenate(one) for one in zip(*parts, strict=True))
-    return Answered(log_right=log_right, right=right, brier=brier_scores)
+    log_of_right, right, scores = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return Answered(log_right=log_of_right, right=right, brier=scores)
 
 
 def _draw_places(scores: FloatArray, label: str) -> ProbeCurve:
