@@ -31,7 +31,7 @@ from scaling.units import FloatArray
 # median of their seed noise, and the ensemble's rate of model error on each (root mean square).
 DEFAULT_NOISE = 0.008
 TEXT_RATES = (
-    0.007, 0.009, 0.009, 0.013, 0.019, 0.019, 0.021, 0.022, 0.024, 0.025, 0.025, 0.029,
+    0.008, 0.009, 0.010, 0.013, 0.017, 0.018, 0.019, 0.020, 0.022, 0.022, 0.022, 0.025,
 )  # fmt: skip
 PUBLISHED_EXPONENTS = (0.34731, 0.36717)
 _FLOOR_SHARE = 0.707
