@@ -7,7 +7,7 @@ from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import Recipe, RunSpec
-from scaling.sweep.shapes import make_shape
+from scaling.sweep.shapes import ModelShape, make_shape
 
 RECIPE = Recipe(
     batch_sequences=1,
@@ -42,8 +42,20 @@ def plan_run(width: int, layers: int, tokens: float, **recipe: Any) -> RunSpec:
     """A byte-level transformer with the default recipe; `recipe` overrides keys as in a sweep
     file."""
     shape = make_shape(256, 128, d_model=width, n_layers=layers)
+    return plan_shape(shape, tokens, data_digest=FACTS.digest, seed=0, **recipe)
+
+
+def plan_shape(
+    shape: ModelShape,
+    tokens: float = 30e3,
+    *,
+    data_digest: str = "0" * 24,
+    seed: int = 1,
+    **recipe: Any,
+) -> RunSpec:
+    """A run of any shape; `recipe` as of plan_run."""
     decided = decide_recipe(shape, tokens, RecipeSpec(**recipe))
-    return RunSpec(shape=shape, recipe=decided, data_digest=FACTS.digest, seed=0)
+    return RunSpec(shape=shape, recipe=decided, data_digest=data_digest, seed=seed)
 
 
 def change_recipe(**changes: Any) -> Recipe:

@@ -9,6 +9,7 @@ from known_run import plan_run
 
 from scaling.errors import EnvironmentFault, SpecError
 from scaling.orchestration.cluster import Need, check_fit
+from scaling.orchestration.executors import Needs
 from scaling.orchestration.executors import ray as ray_module
 from scaling.orchestration.executors.ray import ATTEMPTS_PER_WORKER, RayExecutor
 from scaling.sweep.corpus_facts import CorpusFacts
@@ -174,7 +175,7 @@ class FakeRay:
 def start_ray(monkeypatch, resources: dict[str, float], gpus: float | None) -> tuple[FakeRay, int]:
     fake = FakeRay(resources)
     monkeypatch.setattr(ray_module.importlib, "import_module", lambda name: fake)
-    executor = RayExecutor(cpus=4, gpus_per_run=gpus)
+    executor = RayExecutor(Needs(gpus_per_run=gpus), cpus=4)
     try:
         executor.start()
         return fake, executor.capacity()

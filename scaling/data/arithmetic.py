@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaling.data.questions import Questions
-from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once
+from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once, spread_blocks
 from scaling.errors import CorpusError
 from scaling.units import IntArray
 
@@ -33,7 +33,6 @@ HELD_OUT = 2000  # sums at most; a tenth of all if there are few
 _FIRST_DIGIT, _BASE = 1, 10
 _ALL_PAIRS = 1_000_000  # up to here every pair is listed; above, pairs are drawn
 _DRAWN_PER_PAIR = 8
-_BLOCKS = 64
 
 
 def count_example(digits: int) -> int:
@@ -106,9 +105,7 @@ def prepare_arithmetic(
     Raises:
         CorpusError: There are too few sums, or one is longer than the context.
     """
-    digits, examples = corpus.digits, corpus.examples
-    assert digits is not None
-    assert examples is not None
+    digits, examples = corpus.read_counts("digits", "examples")
     if count_example(digits) > seq_len:
         raise CorpusError(
             f"a sum of {digits} digits has {count_example(digits)} tokens, more than the context "
@@ -123,13 +120,12 @@ def prepare_arithmetic(
     train, held_out = draw_sums(corpus.seed, digits, examples)
 
     def draw() -> Draft:
-        blocks = np.linspace(0, len(held_out), min(_BLOCKS, len(held_out)), endpoint=False)
         return draft_drawn(
             f"{NAME} {key}",
             vocab_size=VOCABULARY,
             train=train.ravel().astype(np.uint8),
             validation=held_out.ravel().astype(np.uint8),
-            documents=blocks.astype(np.int64) * count_example(digits),
+            documents=spread_blocks(held_out.size, block=count_example(digits)),
         )
 
     return prepare_once(cache, key, draw)

@@ -117,9 +117,7 @@ def prepare_biased_people(
         CorpusError: More people than names, more than the text can mention, or no whole number of
             blocks; all problems at once.
     """
-    tokens, people, skews = corpus.tokens, corpus.people, sorted(corpus.skew)
-    assert tokens is not None
-    assert people is not None
+    (tokens, people), skews = corpus.read_counts("tokens", "people"), sorted(corpus.skew)
     problems = persons.list_problems(people=people, statements=people, tokens=tokens)
     block = GROUPS * BLOCK * len(skews)
     # The tolerance is for rounding in 1 − 0.9.

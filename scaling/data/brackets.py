@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaling.data.batches import list_windows
-from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once
+from scaling.data.shards import HELD_OUT_TOKENS, Draft, PreparedCorpus, draft_drawn, prepare_once
+from scaling.data.synthetic import filter_tokens
 from scaling.units import FloatArray, IntArray
 
 if TYPE_CHECKING:  # pydantic, which training does not need
@@ -37,9 +37,7 @@ VOCABULARY, END_TOKEN = 5, 0
 OPENING = (1, 3)
 DEPTH = 6
 OPEN, END = 0.5, 0.25
-_HELD_OUT_TOKENS, _BLOCKS = 256 * 1024, 64
 _STRETCHES = 64  # drawn in parallel, as in `synthetic`; training text has a seam at each
-_WINDOWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,16 +128,19 @@ def judge_strings(tokens: IntArray) -> FloatArray:
 def filter_stacks(windows: IntArray) -> FloatArray:
     """−ln p of every token but the first, given those before it in its window [nats]; shape
     (windows, tokens − 1)."""
-    losses = [_filter(part) for part in _cut(windows)]
-    return np.concatenate(losses)
+    stationary = list_stacks().stationary
+    return filter_tokens(
+        windows,
+        lambda first: _step(np.tile(stationary, (len(first), 1)), first),
+        lambda posterior, before, token: _step(posterior, token),
+    )
 
 
 def prepare_brackets(
     corpus: CorpusSpec, *, seq_len: int, cache: Path, base: Path | None = None
 ) -> PreparedCorpus:
     """Draw the corpus and filter its held-out windows; their length is part of the corpus."""
-    tokens = corpus.tokens
-    assert tokens is not None
+    (tokens,) = corpus.read_counts("tokens")
     key = [NAME, BRACKETS_VERSION, corpus.seed, tokens, seq_len]
 
     def draw() -> Draft:
@@ -150,38 +151,17 @@ def prepare_brackets(
         # repeats.
         length = -(-(tokens + 2 * seq_len) // _STRETCHES)
         train = draw_strings(training, chains=_STRETCHES, length=length).ravel().astype(np.uint8)
-        rest = draw_strings(held_out, chains=1, length=_HELD_OUT_TOKENS).ravel().astype(np.uint8)
-        blocks = np.linspace(0, len(rest), _BLOCKS, endpoint=False)
+        rest = draw_strings(held_out, chains=1, length=HELD_OUT_TOKENS).ravel().astype(np.uint8)
         windows = list_windows(rest, seq_len=seq_len)
         return draft_drawn(
             f"{NAME} {key}",
             vocab_size=VOCABULARY,
             train=train,
             validation=rest,
-            documents=blocks.astype(np.int64),
             bayes_loss=float(filter_stacks(windows).mean()),
         )
 
     return prepare_once(cache, key, draw)
-
-
-def _cut(windows: IntArray) -> Iterable[IntArray]:
-    for start in range(0, len(windows), _WINDOWS_AT_ONCE):
-        yield windows[start : start + _WINDOWS_AT_ONCE]
-
-
-def _filter(windows: IntArray) -> FloatArray:
-    stacks = list_stacks()
-    # Start from the stationary distribution and the window's first token.
-    posterior = _step(np.tile(stacks.stationary, (len(windows), 1)), windows[:, 0])
-    posterior /= posterior.sum(axis=1, keepdims=True)
-    losses = np.empty((len(windows), windows.shape[1] - 1))
-    for at in range(1, windows.shape[1]):
-        joint = _step(posterior, windows[:, at])
-        evidence = joint.sum(axis=1)
-        losses[:, at - 1] = -np.log(evidence)
-        posterior = joint / evidence[:, None]
-    return losses
 
 
 def _step(posterior: FloatArray, tokens: IntArray) -> FloatArray:

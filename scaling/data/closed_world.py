@@ -89,14 +89,12 @@ def prepare_closed_world(
     Raises:
         CorpusError: More people than names, more facts than the text can state, or both.
     """
-    tokens, people, attributes = corpus.tokens, corpus.people, corpus.attributes
-    assert tokens is not None
-    assert people is not None
-    assert attributes is not None
-    assert corpus.values is not None
+    tokens, people, attributes, values = corpus.read_counts(
+        "tokens", "people", "attributes", "values"
+    )
     facts = people * attributes
     refuse(persons.list_problems(people=people, statements=facts, tokens=tokens))
-    world = [corpus.seed, tokens, seq_len, people, attributes, corpus.values]
+    world = [corpus.seed, tokens, seq_len, people, attributes, values]
     settings = [*world, corpus.exponent, corpus.repeated]
     key = [NAME, CLOSED_WORLD_VERSION, *settings]
     return prepare_once(

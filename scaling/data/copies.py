@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scaling.data.documents import Document, digest_documents
 from scaling.data.novels import read_novels
 from scaling.data.plain_tokenizers import ByteTokenizer
-from scaling.data.shards import Draft, PreparedCorpus, prepare_once
+from scaling.data.shards import Draft, PreparedCorpus, prepare_once, spread_blocks
 from scaling.data.split import measure_overlap, split_documents
 from scaling.errors import CorpusError
 from scaling.sweep.tokenizer_names import BYTES
@@ -31,7 +31,7 @@ COPIES_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "copies"
 LAGS = (64, 400)  # bytes from a copy back to what it repeats, both included
 LENGTHS = (32, 96)  # bytes of a span, both included; a copy ends where it would repeat itself
-_HELD_OUT_TOKENS, _BLOCKS = 512 * 1024, 64  # as in `synthetic`
+_HELD_OUT_TOKENS = 512 * 1024  # as in `synthetic`
 
 
 def weave_copies(rng: np.random.Generator, text: NDArray[Any], size: int) -> NDArray[Any]:
@@ -67,8 +67,7 @@ def prepare_copies(
     Raises:
         CorpusError: Copies do not fit the context, or there are too few novels.
     """
-    tokens = corpus.tokens
-    assert tokens is not None
+    (tokens,) = corpus.read_counts("tokens")
     if seq_len <= LAGS[1]:
         raise CorpusError(
             f"copies stand up to {LAGS[1]} tokens after what they repeat, and the context is "
@@ -85,13 +84,12 @@ def prepare_copies(
             )
             for stream, text, size in zip((1, 2), sides, sizes, strict=True)
         )
-        blocks = np.linspace(0, len(held_out), _BLOCKS, endpoint=False)
         return Draft(
             name=f"{NAME} {key}",
             vocab_size=ByteTokenizer.vocab_size,
             train=train,
             validation=held_out,
-            validation_documents=blocks.astype(np.int64),
+            validation_documents=spread_blocks(len(held_out)),
             train_bytes=len(train),
             validation_bytes=len(held_out),
             overlap=measure_overlap(train.tobytes(), held_out.tobytes()),

@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 COPYING_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "copying"
 BEGIN, AGAIN, FIRST_LETTER = 0, 1, 2
-_HELD_OUT_TOKENS = 256 * 1024  # as in `pairs`
 
 
 def count_example(length: int) -> int:
@@ -49,10 +48,7 @@ def prepare_copying(
     Raises:
         CorpusError: There is no letter, or an example is longer than the context.
     """
-    tokens, vocab_size, length = corpus.tokens, corpus.vocab_size, corpus.length
-    assert tokens is not None
-    assert vocab_size is not None
-    assert length is not None
+    tokens, vocab_size, length = corpus.read_counts("tokens", "vocab_size", "length")
     if vocab_size < FIRST_LETTER + 2:
         raise CorpusError(
             f"copying needs two letters beside its two marks; corpus.vocab_size is {vocab_size}. "
@@ -77,7 +73,6 @@ def prepare_copying(
             seed=corpus.seed,
             vocab_size=vocab_size,
             train=tokens + 2 * seq_len,
-            validation=_HELD_OUT_TOKENS,
             block=count_example(length),
         )
 
@@ -94,5 +89,5 @@ def ask(key: list[int], rng: np.random.Generator, count: int) -> Questions:
 
 def find_chance(options: Mapping[str, object], corpus: CorpusSpec) -> float:
     """See `corpus_sources.Source.chance`: any letter."""
-    assert corpus.vocab_size is not None
-    return 1.0 / (corpus.vocab_size - FIRST_LETTER)
+    (vocab_size,) = corpus.read_counts("vocab_size")
+    return 1.0 / (vocab_size - FIRST_LETTER)

@@ -17,7 +17,7 @@ from scaling.data.documents import Document
 from scaling.data.files import DOCUMENT_BYTES, SAVED, list_files, refuse_size
 from scaling.data.novels import read_novels
 from scaling.errors import CorpusError
-from scaling.sweep.corpus_sources import SOURCES
+from scaling.sweep.corpus_sources import SOURCES, load_function
 
 # Left out of the standard library: tests and vendored wheels (not library source), tables
 # (encodings, pydoc_data: near-duplicates of each other), and files written at build time.
@@ -53,7 +53,7 @@ def read_documents(
         CorpusError: Nothing matches, a file cannot be read or is not UTF-8 text (names every
             problem), or there is more text than this machine can prepare.
     """
-    documents = SOURCES[source].load_reader()(paths=paths, field=field, base=base)
+    documents = load_function(SOURCES[source].reader)(paths=paths, field=field, base=base)
     documents = [document for document in documents if document.text]
     if not documents:
         raise CorpusError(f"corpus {source!r} holds no text: every document is empty.")

@@ -116,9 +116,7 @@ def prepare_letter_maps(
     Raises:
         CorpusError: A map needs more examples than the context holds.
     """
-    tokens, letters = corpus.tokens, corpus.letters
-    assert tokens is not None
-    assert letters is not None
+    tokens, letters = corpus.read_counts("tokens", "letters")
     if 2 * letters > seq_len:
         raise CorpusError(
             f"a map of {letters} letters takes as many examples of 2 tokens, more than a context "
@@ -126,9 +124,7 @@ def prepare_letter_maps(
             f"corpus.letters to {seq_len // 2} or fewer."
         )
     key = [NAME, LETTERS_VERSION, corpus.seed, tokens, seq_len, letters]
-    return prepare_sequences(
-        open_maps(key), key, tokens=tokens, seq_len=seq_len, seed=corpus.seed, cache=cache
-    )
+    return prepare_sequences(open_maps(key), key, cache=cache)
 
 
 def open_maps(key: list[Any]) -> SequenceSource:

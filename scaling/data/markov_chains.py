@@ -93,7 +93,6 @@ class MarkovChains:
         )
 
     def measure_floor(self, tokens: IntArray) -> float:
-        """See `SequenceSource`."""
         said = predict_bigram(tokens, self.states)
         return float(-np.log(np.take_along_axis(said, tokens[:, 1:, None], axis=2)).mean())
 
@@ -159,9 +158,7 @@ def prepare_markov_chains(
     Raises:
         CorpusError: A chain has more transitions than the context has tokens.
     """
-    tokens, states, (chains,) = corpus.tokens, corpus.states, corpus.chains
-    assert tokens is not None
-    assert states is not None
+    (tokens, states), (chains,) = corpus.read_counts("tokens", "states"), corpus.chains
     if states**2 > seq_len:
         raise CorpusError(
             f"a chain of {states} states has {states**2} transitions, more than a context of "
@@ -169,9 +166,7 @@ def prepare_markov_chains(
             f"to {int(seq_len**0.5)} or fewer."
         )
     key = [NAME, MARKOV_VERSION, corpus.seed, tokens, seq_len, states, chains]
-    return prepare_sequences(
-        open_chains(key), key, tokens=tokens, seq_len=seq_len, seed=corpus.seed, cache=cache
-    )
+    return prepare_sequences(open_chains(key), key, cache=cache)
 
 
 def open_chains(key: list[Any]) -> SequenceSource:

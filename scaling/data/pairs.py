@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 
 PAIRS_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "pairs"
-_HELD_OUT_TOKENS = 256 * 1024
 
 
 def count_example(pairs: int) -> int:
@@ -79,9 +78,7 @@ def prepare_pairs(
     Raises:
         CorpusError: There are fewer keys than pairs, or an example is longer than the context.
     """
-    tokens, vocab_size, pairs = corpus.tokens, corpus.vocab_size, corpus.pairs
-    assert tokens is not None
-    assert vocab_size is not None
+    (tokens, vocab_size), pairs = corpus.read_counts("tokens", "vocab_size"), corpus.pairs
     most = max(pairs)
     if most > count_keys(vocab_size):
         raise CorpusError(
@@ -102,7 +99,6 @@ def prepare_pairs(
             seed=corpus.seed,
             vocab_size=vocab_size,
             train=tokens + 2 * seq_len,
-            validation=_HELD_OUT_TOKENS,
             block=sum(map(count_example, list_round(pairs))),
         )
         # Short examples recur by chance, so an overlap is no sign of a leak.

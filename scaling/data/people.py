@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scaling.data.shards import Draft, choose_dtype, draft_drawn
+from scaling.data.shards import HELD_OUT_TOKENS, Draft, choose_dtype, draft_drawn, spread_blocks
 from scaling.errors import UsageError
 from scaling.units import FloatArray, IntArray
 
@@ -32,7 +32,6 @@ STRANGERS = 1024
 MOST_PEOPLE = LETTERS**NAME_TOKENS - STRANGERS
 # Occurrences of a repeated draw. Miao and Kearns 2025 repeat few examples often; ten is our choice.
 REPEATS = 10
-_HELD_OUT_TOKENS, _BLOCKS = 256 * 1024, 64  # the same as in `pairs`
 _WORLD, _TRAIN, _HELD_OUT = 0, 1, 2  # random streams
 
 _Known = TypeVar("_Known")
@@ -129,16 +128,13 @@ def draft_world(name: str, world: World, *, seed: int) -> Draft:
         seed: Seed of the corpus.
     """
     ids = world.statements.astype(choose_dtype(world.vocab_size))
-    held_out = draw_statements(
-        make_rng(seed, _HELD_OUT), world.share, _HELD_OUT_TOKENS // STATEMENT
-    )
-    blocks = np.linspace(0, len(held_out), _BLOCKS, endpoint=False).astype(np.int64)
+    held_out = draw_statements(make_rng(seed, _HELD_OUT), world.share, HELD_OUT_TOKENS // STATEMENT)
     drafted = draft_drawn(
         name,
         vocab_size=world.vocab_size,
         train=ids[world.drawn[world.text]].ravel(),
         validation=ids[held_out].ravel(),
-        documents=blocks * STATEMENT,
+        documents=spread_blocks(len(held_out) * STATEMENT, block=STATEMENT),
     )
     # True statements recur in held-out text by design: recalling them is what is measured.
     return dataclasses.replace(drafted, overlap=0.0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.errors import UsageError
-from scaling.sweep.corpus_sources import SOURCES
+from scaling.sweep.corpus_sources import SOURCES, load_function
 from scaling.units import IntArray
 
 
@@ -44,5 +44,5 @@ def ask_questions(corpus: str, rng: np.random.Generator, count: int) -> Question
     source = SOURCES.get(kind)
     if source is None or not source.questions:
         raise UsageError("this corpus asks no questions.")
-    asked: Questions = source.load_questions()(ast.literal_eval(key), rng, count)
+    asked: Questions = load_function(source.questions)(ast.literal_eval(key), rng, count)
     return asked

@@ -19,6 +19,7 @@ import numpy as np
 
 from scaling.data.plain_tokenizers import Tokens
 from scaling.data.shards import (
+    HELD_OUT_TOKENS,
     Draft,
     PreparedCorpus,
     choose_dtype,
@@ -26,11 +27,10 @@ from scaling.data.shards import (
     prepare_once,
 )
 from scaling.errors import UsageError
-from scaling.sweep.corpus_sources import SOURCES
+from scaling.sweep.corpus_sources import SOURCES, load_function
 from scaling.units import FloatArray, IntArray
 
 BAYES, SIMPLE, UNIFORM, TRAINED = "bayes", "simple", "uniform", "trained"
-_HELD_OUT_TOKENS = 256 * 1024  # as in `pairs`
 _AT_ONCE = 4096  # sequences per draw: a few megabytes of sources
 
 
@@ -91,23 +91,21 @@ def open_sequences(corpus: str) -> SequenceSource:
     source = SOURCES.get(kind)
     if source is None or not source.sequences:
         raise UsageError("the sequences of this corpus have no sources of their own.")
-    opened: SequenceSource = source.load_sequences()(ast.literal_eval(key))
+    opened: SequenceSource = load_function(source.sequences)(ast.literal_eval(key))
     return opened
 
 
-def prepare_sequences(
-    source: SequenceSource, key: list[Any], *, tokens: int, seq_len: int, seed: int, cache: Path
-) -> PreparedCorpus:
+def prepare_sequences(source: SequenceSource, key: list[Any], *, cache: Path) -> PreparedCorpus:
     """Draw a corpus with one sequence per window; held-out sequences have new sources.
 
     Args:
         source: Draws the sequences.
-        key: Everything that determines them; the first entry names the corpus source.
-        tokens: Number of predicted tokens before a sequence repeats.
-        seq_len: Predicted tokens per sequence.
-        seed: Seed of both streams.
+        key: Everything that determines them: name and version of the corpus source, seed of both
+            streams, number of predicted tokens before a sequence repeats, predicted tokens per
+            sequence, and the source's own settings.
         cache: Folder of prepared corpora.
     """
+    _, _, seed, tokens, seq_len, *_ = key
     length = seq_len + 1
 
     def draw(stream: int, count: int) -> Tokens:
@@ -117,7 +115,7 @@ def prepare_sequences(
         return np.concatenate(parts).astype(choose_dtype(source.vocab_size))
 
     def draft() -> Draft:
-        train, held_out = draw(1, -(-tokens // seq_len)), draw(2, -(-_HELD_OUT_TOKENS // length))
+        train, held_out = draw(1, -(-tokens // seq_len)), draw(2, -(-HELD_OUT_TOKENS // length))
         drawn = draft_drawn(
             f"{key[0]} {key}",
             vocab_size=source.vocab_size,

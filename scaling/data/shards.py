@@ -21,7 +21,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER, split_name
 from scaling.units import IntArray, format_count
 from scaling.units.stages import stage
 
-_EXAMPLE_BLOCKS = 64  # blocks of drawn examples that stand in for documents in the standard error
+HELD_OUT_TOKENS = 256 * 1024  # of a drawn corpus
+_BLOCKS = 64  # of a held-out stream without documents
 _PREPARATION_VERSION = 2  # raise when the same documents would give other shards
 _FILES = ("train.bin", "validation.bin", "validation_documents.bin")
 _TOKENIZER_FILE = "tokenizer.json"
@@ -119,27 +120,34 @@ def draft_drawn(
     vocab_size: int,
     train: Tokens,
     validation: Tokens,
-    documents: IntArray,
+    documents: IntArray | None = None,
     bayes_loss: float | None = None,
 ) -> Draft:
     """Make a draft of ids that were drawn at random and represent no text.
 
     Args:
         name, vocab_size, train, validation, bayes_loss: As in `Draft`.
-        documents: Start of each held-out document.
+        documents: Start of each held-out document; None: blocks stand in for them.
     """
     return Draft(
         name=name,
         vocab_size=vocab_size,
         train=train,
         validation=validation,
-        validation_documents=documents,
+        validation_documents=spread_blocks(len(validation)) if documents is None else documents,
         train_bytes=0,
         validation_bytes=0,
         overlap=measure_overlap(train.tobytes(), validation.tobytes()),
         tokenizer=NO_TOKENIZER,
         bayes_loss=bayes_loss,
     )
+
+
+def spread_blocks(ids: int, *, block: int = 1) -> IntArray:
+    """Starts of the blocks that stand in for documents in the standard error: 64 evenly spread over
+    `ids` ids, or as many as there are, each at a multiple of `block`."""
+    count = ids // block
+    return np.linspace(0, count, min(_BLOCKS, count), endpoint=False).astype(np.int64) * block
 
 
 def draft_examples(
@@ -149,7 +157,6 @@ def draft_examples(
     seed: int,
     vocab_size: int,
     train: int,
-    validation: int,
     block: int,
 ) -> Draft:
     """Make a draft of two streams of examples, each drawn with its own random numbers.
@@ -158,21 +165,20 @@ def draft_examples(
         name, vocab_size: As in `Draft`.
         draw: Function of a generator and a number of ids that returns that many ids.
         seed: Seed of the corpus.
-        train, validation: Number of ids of each stream.
+        train: Number of ids to train on; HELD_OUT_TOKENS are held out.
         block: Number of ids after which examples begin anew; held-out documents start at its
             multiples.
     """
     streams = [
         draw(np.random.Generator(np.random.Philox(key=[seed, stream])), size).astype(np.uint32)
-        for stream, size in ((1, train), (2, validation))
+        for stream, size in ((1, train), (2, HELD_OUT_TOKENS))
     ]
-    starts = np.linspace(0, validation // block, _EXAMPLE_BLOCKS, endpoint=False)
     return draft_drawn(
         name,
         vocab_size=vocab_size,
         train=streams[0],
         validation=streams[1],
-        documents=starts.astype(np.int64) * block,
+        documents=spread_blocks(HELD_OUT_TOKENS, block=block),
     )
 
 
@@ -329,10 +335,8 @@ def _name_host() -> str:
 def _is_gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):  # another user's process, or not a pid
-        return False
+    except (OSError, OverflowError) as error:  # also another user's process, or not a pid
+        return isinstance(error, ProcessLookupError)
     return False
 
 
@@ -470,17 +474,10 @@ def _check_lossless(
     documents: Sequence[Document], ids: Tokens, starts: IntArray, tokenizer: Tokenizer
 ) -> None:
     """Verify that tokens give back the text: bits per byte would flatter a lossy tokenizer."""
-    for document, part in zip(documents, _cut(ids, starts), strict=True):
-        assert tokenizer.decode(part.tolist()) == document.text, (
-            f"tokenizer {tokenizer.name} loses text of {document.name}"
-        )
-
-
-def _cut(ids: Tokens, starts: IntArray) -> Iterator[Tokens]:
-    """Each document's ids, without its separator."""
     ends = np.append(starts[1:], len(ids))
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        yield ids[start : end - 1]
+    for document, start, end in zip(documents, starts.tolist(), ends.tolist(), strict=True):
+        text = tokenizer.decode(ids[start : end - 1].tolist())  # without its separator
+        assert text == document.text, f"tokenizer {tokenizer.name} loses text of {document.name}"
 
 
 def _describe(draft: Draft, digests: dict[str, str]) -> CorpusFacts:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from scaling.data import synthetic
 from scaling.data.batches import list_windows
 from scaling.data.shards import (
@@ -19,7 +17,7 @@ from scaling.data.shards import (
 )
 from scaling.files.durable import make_folder
 from scaling.sweep.corpus_facts import name_data
-from scaling.sweep.corpus_sources import SOURCES
+from scaling.sweep.corpus_sources import SOURCES, load_function
 from scaling.units.stages import stage
 
 if TYPE_CHECKING:  # pydantic, which training does not need
@@ -47,7 +45,7 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     source = SOURCES[corpus.source]
     if source.kind == "tokens":
         with stage(f"preparing corpus {corpus.source}"):
-            prepared: PreparedCorpus = source.load_reader()(
+            prepared: PreparedCorpus = load_function(source.reader)(
                 corpus, base=base, cache=cache, seq_len=spec.model.seq_len
             )
         return prepared
@@ -80,8 +78,7 @@ def prepare_synthetic(
     The floor belongs to windows of `seq_len` tokens, so that length is part of the corpus. It has
     no files: `base` is not needed.
     """
-    tokens = corpus.tokens
-    assert tokens is not None
+    (tokens,) = corpus.read_counts("tokens")
     key = ["synthetic", synthetic.SOURCE_VERSION, corpus.seed, tokens, seq_len]
 
     def draw() -> Draft:
@@ -91,13 +88,11 @@ def prepare_synthetic(
         train = synthetic.draw_training(source, corpus.seed, tokens + 2 * seq_len)
         held_out = synthetic.draw_held_out(source, corpus.seed)
         windows = list_windows(held_out, seq_len=seq_len)
-        blocks = np.linspace(0, len(held_out), synthetic.HELD_OUT_BLOCKS, endpoint=False)
         return draft_drawn(
             f"synthetic {key}",
             vocab_size=synthetic.VOCABULARY,
             train=train,
             validation=held_out,
-            documents=blocks.astype(np.int64),
             bayes_loss=float(synthetic.filter_windows(source, windows).mean()),
         )
 

@@ -18,7 +18,7 @@ entropy rate. Source: the forward algorithm, Rabiner 1989, Proc. IEEE 77(2), sec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +37,9 @@ _SHARES = (0.3, 0.3, 0.4)
 _RANK = 3
 _SCALE = 2.5  # the larger, the more predictable the next token
 
-HELD_OUT_TOKENS = 512 * 1024  # as much as is held out of text
-HELD_OUT_BLOCKS = 64  # clusters of the standard error: 8192 tokens, 16 draws of a topic each
+# As much as is held out of text; a cluster of the standard error (`shards.spread_blocks`) is 8192
+# tokens, 16 draws of a topic.
+HELD_OUT_TOKENS = 512 * 1024
 # Training text consists of this many independent stretches, drawn in parallel because one after
 # another would take minutes. With 3M tokens, one window of 128 in 370 holds a seam.
 _STRETCHES = 64
@@ -103,23 +104,37 @@ def filter_windows(source: Source, windows: IntArray) -> FloatArray:
     Returns:
         Shape (windows, tokens − 1).
     """
+
+    def step(posterior: FloatArray, before: IntArray, token: IntArray) -> FloatArray:
+        return np.asarray((posterior @ source.hidden) * source.emission[:, before, token].T)
+
+    return filter_tokens(windows, lambda first: source.stationary[:, first].T, step)
+
+
+def filter_tokens(
+    windows: IntArray,
+    begin: Callable[[IntArray], FloatArray],
+    step: Callable[[FloatArray, IntArray, IntArray], FloatArray],
+) -> FloatArray:
+    """Filter a hidden state forward.
+
+    Args:
+        windows: Token ids, shape (windows, tokens).
+        begin: From each first token to its joint probability with the states, (windows, states).
+        step: The same of a later token, from the posterior, the token before and the token.
+
+    Returns:
+        −ln p of every token but the first [nats], shape (windows, tokens − 1).
+    """
     losses = np.empty((len(windows), windows.shape[1] - 1))
     for start in range(0, len(windows), _WINDOWS_AT_ONCE):
         part = windows[start : start + _WINDOWS_AT_ONCE]
-        losses[start : start + len(part)] = _filter(source, part)
-    return losses
-
-
-def _filter(source: Source, windows: IntArray) -> FloatArray:
-    posterior = source.stationary[:, windows[:, 0]].T
-    posterior = posterior / posterior.sum(axis=1, keepdims=True)
-    losses = np.empty((len(windows), windows.shape[1] - 1))
-    for at in range(1, windows.shape[1]):
-        likelihood = source.emission[:, windows[:, at - 1], windows[:, at]].T
-        joint = (posterior @ source.hidden) * likelihood
+        joint = begin(part[:, 0])
         evidence = joint.sum(axis=1)
-        losses[:, at - 1] = -np.log(evidence)
-        posterior = joint / evidence[:, None]
+        for at in range(1, part.shape[1]):
+            joint = step(joint / evidence[:, None], part[:, at - 1], part[:, at])
+            evidence = joint.sum(axis=1)
+            losses[start : start + len(part), at - 1] = -np.log(evidence)
     return losses
 
 

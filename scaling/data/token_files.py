@@ -22,7 +22,7 @@ import numpy as np
 from scaling.data.corpora import refuse
 from scaling.data.files import list_files
 from scaling.data.plain_tokenizers import Tokens
-from scaling.data.shards import Draft, PreparedCorpus, prepare_once
+from scaling.data.shards import Draft, PreparedCorpus, prepare_once, spread_blocks
 from scaling.data.split import measure_overlap
 from scaling.errors import CorpusError
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
@@ -39,7 +39,6 @@ _HEADERS: dict[tuple[int, ...], np.dtype[Any]] = {
     (20240520, 1): np.dtype("<u2"),
     (20240801, 7): np.dtype("<u4"),
 }
-_BLOCKS = 64  # stand-ins for documents if the held-out stream has no separator
 _HASHED_AT_ONCE = 1 << 24
 _NPY = b"\x93NUMPY"
 _LARGEST_SHORT = 1 << 16
@@ -57,11 +56,11 @@ def prepare_token_files(
         EnvironmentFault: The cache cannot be written.
     """
     problems: list[str] = []
-    assert corpus.vocab_size is not None
+    (vocab_size,) = corpus.read_counts("vocab_size")
     with stage(f"preparing corpus {corpus.source}: reading"):
         sides = [
             [
-                read_token_file(path, corpus.vocab_size, corpus.header, problems)
+                read_token_file(path, vocab_size, corpus.header, problems)
                 for path in list_files(paths, base, problems, suffix=".bin")
             ]
             for paths in (corpus.paths, corpus.held_out)
@@ -73,10 +72,10 @@ def prepare_token_files(
             f"corpus shards: {len(train)} tokens to train on and {len(held_out)} held out; "
             "both need at least two."
         )
-    asked = [corpus.vocab_size, corpus.separator, corpus.bytes_per_token]
+    asked = [vocab_size, corpus.separator, corpus.bytes_per_token]
     with stage(f"preparing corpus {corpus.source}: digesting"):
         digests = [_digest(train), _digest(held_out)]
-    per_token, vocab_size = corpus.bytes_per_token or 0.0, corpus.vocab_size
+    per_token = corpus.bytes_per_token or 0.0
     return prepare_once(
         cache,
         ["shards", _VERSION, *asked, *digests],
@@ -194,7 +193,7 @@ def _join(parts: Sequence[Tokens]) -> Tokens:
 def _find_documents(ids: Tokens, separator: int | None) -> IntArray:
     """Start of each document: after every separator, or at the start of equal blocks."""
     if separator is None:
-        return np.unique(np.linspace(0, len(ids), _BLOCKS, endpoint=False).astype(np.int64))
+        return spread_blocks(len(ids))
     ends = np.flatnonzero(ids == separator)
     return np.concatenate(([0], ends[ends < len(ids) - 1] + 1)).astype(np.int64)
 

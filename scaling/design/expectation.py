@@ -63,10 +63,7 @@ class ExpectedAnswer:
     def to_contract(self) -> dict[str, Any]:
         """Return an entry of `answers` in the JSON of `scaling plan --simulate`."""
         return {
-            "flops": self.flops,
-            "params": self.params,
-            "tokens": self.tokens,
-            "loss": self.loss,
+            **{name: getattr(self, name) for name in ("flops", *_QUANTITIES)},
             "intervals": {
                 name: None if one is None else one.to_contract()
                 for name, one in self.intervals.items()

@@ -193,14 +193,11 @@ class _Search:
 
     def _invert(self, chosen: Sequence[int]) -> FloatArray:
         """Covariance of theta under every law, shape (laws, p, p)."""
-        rows = self._join(chosen)
+        rows = [*self._done, *chosen]
         design = self._slopes[:, rows]
         weighted = design / self._variance[rows][:, None]
         inner = np.einsum("knp,knq->kpq", weighted, design) + np.diag(1.0 / _PRIOR_WIDTHS**2)
         return np.asarray(np.linalg.inv(inner), dtype=np.float64)
-
-    def _join(self, chosen: Sequence[int]) -> IntArray:
-        return np.array([*self._done, *chosen], dtype=np.int64)
 
     def _list_open(self, chosen: Sequence[int]) -> IntArray:
         """Candidates that the spend still pays for, with money left for the cells a fit needs."""

@@ -18,7 +18,7 @@ import json
 import os
 import stat
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +96,9 @@ def write_durably(path: Path, data: bytes, *, sync: bool = True) -> None:
         EnvironmentFault: The disk is full, read-only or failing.
         IntegrityError: There is a folder in its place.
     """
-    temporary = _temporary_beside(path)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
     with blaming_machine(path), _removed_on_error(temporary):
-        _write_new(temporary, data, sync=sync)
+        write_new(temporary, data, sync=sync)
         if sync:
             faults.reach("replace.written")
         try:
@@ -269,11 +269,8 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
 
-def _temporary_beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
-
-
-def _write_new(path: Path, data: bytes, *, sync: bool) -> None:
+def write_new(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a file that must not exist yet, and flush it to the disk unless `sync` is False."""
     with open(path, "xb") as file:
         file.write(data)
         file.flush()
@@ -292,11 +289,8 @@ def _removed_on_error(path: Path) -> Iterator[None]:
 
 
 def _sync_path(path: Path, flags: int) -> None:
-    _close_after(os.open(path, flags | os.O_CLOEXEC), os.fsync)
-
-
-def _close_after(descriptor: int, act: Callable[[int], None]) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
-        act(descriptor)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)

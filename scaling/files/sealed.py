@@ -111,7 +111,8 @@ def _make_check(hint: Any) -> _Check:
 
     def check(value: Any, where: str) -> Any:
         if not fits(value) or (origin is Literal and value not in args):
-            raise IntegrityError(f"{where} is {str(value)[:40]!r}, which is not {_name_of(hint)}")
+            wanted = hint.__name__ if isinstance(hint, type) else str(hint)
+            raise IntegrityError(f"{where} is {str(value)[:40]!r}, which is not {wanted}")
         if check_item is not None:
             return tuple(check_item(one, f"{where}[{at}]") for at, one in enumerate(value))
         return _check_mapping(value, where) if origin is collections.abc.Mapping else value
@@ -144,7 +145,3 @@ def _as_float(value: object) -> float:
         return float(typing.cast(float, value))
     except OverflowError:
         return math.inf
-
-
-def _name_of(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint)

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from scaling.errors import EnvironmentFault, IntegrityError, UsageError
 from scaling.files import faults
@@ -41,6 +41,7 @@ from scaling.files.durable import (
     refuse_links,
     sync_folder,
     write_durably,
+    write_new,
 )
 from scaling.files.sealed import build_value, open_document, seal_document
 from scaling.ledger.documents import (
@@ -70,6 +71,7 @@ from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.runspec import RunSpec
 
 _SMALL_FILE_BYTES = 2**20
+_Sign = TypeVar("_Sign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +266,7 @@ class Ledger:
             sealed = seal_result(result)
             source = attempt / f"{RESULT_FILE}.tmp"
             source.unlink(missing_ok=True)
-            with open(source, "xb") as file:
-                file.write(sealed)
-                file.flush()
-                os.fsync(file.fileno())
+            write_new(source, sealed)
             faults.reach("commit.written")
             target = attempt.parent.parent / RESULT_FILE
             won = link_exclusively(source, target)
@@ -293,8 +292,7 @@ class Ledger:
 
     def read_failure(self, run_id: str, attempt_id: str) -> Failure | None:
         """Why an attempt failed; None if not recorded (it runs, was killed, or committed)."""
-        failure = self._read_sign(Failure, run_id, attempt_id, FAILURE_FILE)
-        return failure if isinstance(failure, Failure) else None
+        return self._read_sign(Failure, run_id, attempt_id, FAILURE_FILE)
 
     def beat(self, run_id: str, attempt_id: str, heartbeat: Heartbeat) -> None:
         """Replace an attempt's heartbeat; it may be lost, so a full disk is not reported here."""
@@ -311,16 +309,18 @@ class Ledger:
 
     def read_heartbeat(self, run_id: str, attempt_id: str) -> Heartbeat | None:
         """Last heartbeat of an attempt; None if there is none."""
-        heartbeat = self._read_sign(Heartbeat, run_id, attempt_id, HEARTBEAT_FILE)
-        return heartbeat if isinstance(heartbeat, Heartbeat) else None
+        return self._read_sign(Heartbeat, run_id, attempt_id, HEARTBEAT_FILE)
 
-    def _read_sign(self, kind: type[Any], run_id: str, attempt_id: str, name: str) -> object:
+    def _read_sign(
+        self, kind: type[_Sign], run_id: str, attempt_id: str, name: str
+    ) -> _Sign | None:
         relative = f"runs/{run_id}/attempts/{attempt_id}/{name}"
         try:
             document = read_document(self.folder, relative, limit=_SMALL_FILE_BYTES)
-            return build_value(kind, document, name)
+            sign: _Sign = build_value(kind, document, name)
         except (OSError, IntegrityError):
             return None
+        return sign
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -334,15 +334,11 @@ class Ledger:
         Raises:
             IntegrityError: It has one, and it is damaged.
         """
-        try:
-            result, _ = self._load_result(run_id)
-        except FileNotFoundError:
-            return None
-        self._check_files(run_id, result, check)
-        return result
+        found = self.find_sealed(run_id, check=check)
+        return None if found is None else found[0]
 
-    def find_sealed(self, run_id: str) -> tuple[RunResult, str] | None:
-        """The result of a run with its digest, its curve checked; None if it has none yet.
+    def find_sealed(self, run_id: str, *, check: Check = "curves") -> tuple[RunResult, str] | None:
+        """The result of a run with its digest; None if it has none yet.
 
         Raises:
             IntegrityError: It has one, and it is damaged.
@@ -353,7 +349,7 @@ class Ledger:
             result, digest = self._load_result(run_id)
         except FileNotFoundError:
             return None
-        self._check_files(run_id, result, "curves")
+        self._check_files(run_id, result, check)
         return result, digest
 
     def read_results(self, *, check: Check = "curves") -> StoredResults:
@@ -422,7 +418,7 @@ class Ledger:
 
     def find_kept(self, run_id: str) -> str | None:
         """The attempt that won a run whose result is missing, and kept a copy of it."""
-        if os.path.lexists(self.folder / "runs" / run_id / RESULT_FILE):
+        if self.has_result(run_id):
             return None
         attempts = self.list_attempts(run_id)
         return next((one for one in attempts if self.find_own_result(run_id, one)), None)

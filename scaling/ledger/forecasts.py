@@ -37,6 +37,7 @@ from scaling.files.durable import (
     write_durably,
 )
 from scaling.files.sealed import build_value, open_document, seal_document
+from scaling.ledger.found import Damage
 from scaling.ledger.results import RunResult, RunStatus
 from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.runspec import RunSpec
@@ -97,22 +98,11 @@ class RegisteredForecast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DamagedForecast:
-    """A damaged file, relative to the results folder, and what is wrong with it."""
-
-    path: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.what}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredForecasts:
     """Every forecast of a folder, oldest first, and the damaged files."""
 
     forecasts: tuple[RegisteredForecast, ...]
-    damaged: tuple[DamagedForecast, ...]
+    damaged: tuple[Damage, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +147,7 @@ class ForecastRecord:
     mean_interval_score: float | None
     mean_abs_error: float | None
     bias: float | None
-    damaged: tuple[DamagedForecast, ...]
+    damaged: tuple[Damage, ...]
 
 
 def register_forecast(folder: Path, forecast: Forecast) -> RegisteredForecast:
@@ -205,7 +195,7 @@ def read_forecasts(folder: Path) -> StoredForecasts:
     """Read every forecast of a results folder."""
     home = folder / FOLDER
     if home.is_symlink() or not home.is_dir():
-        lost = DamagedForecast(path=FOLDER, what="is a link, or no folder")
+        lost = Damage(path=FOLDER, what="is a link, or no folder")
         damaged = (lost,) if os.path.lexists(home) else ()
         return StoredForecasts(forecasts=(), damaged=damaged)
     found, unread = [], []
@@ -215,7 +205,7 @@ def read_forecasts(folder: Path) -> StoredForecasts:
             found.append(_read_forecast(folder, name))
         except (IntegrityError, OSError) as error:
             shown = ascii(name)[1:-1][:_SHOWN]  # a foreign name may hold control characters
-            unread.append(DamagedForecast(path=f"{FOLDER}/{shown}", what=str(error)))
+            unread.append(Damage(path=f"{FOLDER}/{shown}", what=str(error)))
     found.sort(key=lambda one: (one.forecast.created, one.name))
     return StoredForecasts(forecasts=tuple(found), damaged=tuple(unread))
 

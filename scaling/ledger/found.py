@@ -15,17 +15,20 @@ Check = Literal["result", "curves", "files"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """A result that must not be used.
+    """A file that must not be used.
 
     Attributes:
         path: Its path relative to the results folder.
         what: What is wrong, one line.
-        run_id: The run it was the result of; None if unknown.
+        run_id: The run it belongs to; None if it is of none, or of an unknown one.
     """
 
     path: str
     what: str
-    run_id: str | None
+    run_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,10 +121,10 @@ def is_alive(pid: int, started: float) -> bool:
 def _read_holder(folder: Path) -> Holder | None:
     try:
         document = read_document(folder, _HOLDER_FILE, limit=_HOLDER_LIMIT_BYTES)
-        holder = build_value(Holder, document, "holder")
+        holder: Holder = build_value(Holder, document, "holder")
     except (OSError, IntegrityError):
         return None
-    return holder if isinstance(holder, Holder) else None
+    return holder
 
 
 def _describe_holder(folder: Path) -> str:

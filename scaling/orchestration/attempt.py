@@ -152,7 +152,7 @@ def run_attempt(
     """
     if blind := find_unseen(request, node):
         return blind
-    watch = _Watch(request, tick or _do_nothing, node)
+    watch = _Watch(request, tick or (lambda: None), node)
     try:
         attempt = watch.ledger.create_attempt(request.run_id, request.attempt_id)
         with _logging_into(attempt / "log.txt"), _hearing_sigterm(watch, heard=tick is None):
@@ -371,6 +371,3 @@ def _hearing_sigterm(watch: _Watch, *, heard: bool) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _do_nothing() -> None: ...

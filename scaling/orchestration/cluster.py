@@ -18,6 +18,7 @@ the sweep.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import os
 import platform
@@ -377,29 +378,22 @@ class NodeAnswer:
 
 def examine_node(probe: str, nonce: str, node_id: str, corpus: str) -> NodeAnswer:
     """The check on a node: read, write back, and race all others for the exclusive link."""
-    mine = uuid.uuid4().hex
-    say = NodeAnswer(scaling=__version__, numerics=NUMERICS_VERSION, nonce=mine)
+    say = NodeAnswer(scaling=__version__, numerics=NUMERICS_VERSION, nonce=uuid.uuid4().hex)
     folder = Path(probe)
     try:
         if not _wait_for_text(folder, _NONCE, nonce):
-            what = f"does not see {folder.parent} as the driver does; {_SHARED}"
-            return _with_problem(say, what)
-        if not os.access(corpus, os.R_OK):
-            return _with_problem(say, f"does not see the corpus in {corpus}; {_SHARED}")
-        write_durably(folder / f"{node_id}.tmp", mine.encode())
-        won = link_exclusively(folder / f"{node_id}.tmp", folder / _WINNER)
+            problem = f"does not see {folder.parent} as the driver does; {_SHARED}"
+        elif not os.access(corpus, os.R_OK):
+            problem = f"does not see the corpus in {corpus}; {_SHARED}"
+        else:
+            write_durably(folder / f"{node_id}.tmp", say.nonce.encode())
+            won = link_exclusively(folder / f"{node_id}.tmp", folder / _WINNER)
+            return dataclasses.replace(say, won=won)
     except ScalingError as error:
-        return _with_problem(say, str(error))
+        problem = str(error)
     except OSError as error:
-        return _with_problem(say, str(explain_fault(error, probe) or error))
-    return NodeAnswer(scaling=say.scaling, numerics=say.numerics, nonce=mine, won=won)
-
-
-def _with_problem(say: NodeAnswer, problem: str) -> NodeAnswer:
-    host = f"host {platform.node()} "
-    return NodeAnswer(
-        scaling=say.scaling, numerics=say.numerics, nonce=say.nonce, problem=host + problem
-    )
+        problem = str(explain_fault(error, probe) or error)
+    return dataclasses.replace(say, problem=f"host {platform.node()} {problem}")
 
 
 def _wait_for_text(folder: Path, name: str, text: str) -> bool:

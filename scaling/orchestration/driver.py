@@ -35,7 +35,7 @@ from scaling.orchestration.ground import Ground
 from scaling.orchestration.orphans import end_orphans
 from scaling.orchestration.outcome import DriverSettings, FailedRun, SweepOutcome, summarize_sweep
 from scaling.orchestration.probing import describe_measured, describe_work, list_obtainable
-from scaling.orchestration.progress import Progress, SilentProgress
+from scaling.orchestration.progress import Progress
 from scaling.orchestration.retries import RetryPolicy
 from scaling.orchestration.signals import KilledAtOnce, claim_signals, handling_signals
 from scaling.orchestration.trunk_schedule import TrunkSchedule
@@ -75,7 +75,7 @@ def run_cells(
         LockedError: Another driver is at work (at once), or took over.
         EnvironmentFault: Disk, Ray, or worker after worker has failed; what is finished is kept.
     """
-    settings, progress = settings or DriverSettings(), progress or SilentProgress()
+    settings, progress = settings or DriverSettings(), progress or Progress()
     with ledger.lock():
         sweep = _Sweep(cells, ledger, executor, corpus, settings, progress)
         sweep.announce = announce or sweep.announce

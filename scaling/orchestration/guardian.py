@@ -69,7 +69,8 @@ def guard(work: Callable[[], int], *, resume: str) -> int:
     _fork_undertaker(pid)
     watch = _Guardian(pid)
     # If SIGHUP was ignored, as under nohup, it stays so.
-    heard = [one for one in _SIGNALS if one != signal.SIGHUP or not _is_ignored(one)]
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heard = [one for one in _SIGNALS if one != signal.SIGHUP or not nohup]
     before = {signum: signal.signal(signum, watch.hear) for signum in heard}
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
@@ -152,10 +153,6 @@ def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signal
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)  # skips atexit, where Ray waits for processes that may be dead
-
-
-def _is_ignored(signum: int) -> bool:
-    return signal.getsignal(signum) is signal.SIG_IGN
 
 
 def _fork_undertaker(driver: int) -> None:

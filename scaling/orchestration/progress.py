@@ -13,7 +13,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from scaling.units import clean_line, format_count, format_seconds
 
@@ -41,8 +41,8 @@ class Snapshot:
     flops_left: float
 
 
-class Progress(Protocol):
-    """A display for the driver's progress."""
+class Progress:
+    """A display for the driver's progress; this one shows nothing."""
 
     def show(self, snapshot: Snapshot) -> None:
         """Record the present state, and draw it when due."""
@@ -52,19 +52,6 @@ class Progress(Protocol):
 
     def close(self) -> None:
         """Restore the terminal."""
-
-
-class SilentProgress:
-    """Shows nothing."""
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Nothing."""
-
-    def say(self, line: str) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 def open_progress(stream: TextIO | None = None) -> Progress:
@@ -106,7 +93,7 @@ class Meter:
         return " · ".join(parts)
 
 
-class PlainProgress:
+class PlainProgress(Progress):
     """Prints a line every ten seconds, and one for each event."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -122,16 +109,13 @@ class PlainProgress:
     def say(self, line: str) -> None:
         self._write(clean_line(line))
 
-    def close(self) -> None:
-        """Do nothing: there is nothing to restore."""
-
     def _write(self, line: str) -> None:
         with contextlib.suppress(OSError):  # a closed terminal must not stop the sweep
             self._stream.write(line + "\n")
             self._stream.flush()
 
 
-class LiveProgress:
+class LiveProgress(Progress):
     """A bar that is redrawn in place, with lines that stay above it."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -39,16 +39,13 @@ class TrunkSchedule:
         cache = self.find_cache(run)
         return 0 if cache is None else find_start(run, cache.list_steps())
 
-    def list_stored(self) -> dict[str, tuple[int, ...]]:
-        """Steps whose state is stored, by prefix."""
-        trunks = {trunk.prefix: trunk for trunk in self._trunk_of.values()}
-        return {prefix: self._open_cache(trunk).list_steps() for prefix, trunk in trunks.items()}
-
     def count_spent(self, runs: Iterable[RunSpec]) -> dict[str, int]:
         """FLOPs that each run would spend, given what is stored; by run_id."""
         if not self._trunk_of:
             return {run.run_id: run.flops for run in runs}
-        return count_spent_flops(runs, self.list_stored())
+        trunks = {trunk.prefix: trunk for trunk in self._trunk_of.values()}
+        stored = {prefix: self._open_cache(trunk).list_steps() for prefix, trunk in trunks.items()}
+        return count_spent_flops(runs, stored)
 
     def may_start(self, run: RunSpec) -> bool:
         """Return whether no run under way would give a better state to start from."""

@@ -50,18 +50,6 @@ class Source:
     sequences: str = ""
     chance: str = ""
 
-    def load_questions(self) -> Callable[..., Any]:
-        """Import the function that asks its questions."""
-        return load_function(self.questions)
-
-    def load_sequences(self) -> Callable[..., Any]:
-        """The function that opens them; see the class."""
-        return load_function(self.sequences)
-
-    def load_reader(self) -> Callable[..., Any]:
-        """Import the function that reads it."""
-        return load_function(self.reader)
-
 
 def load_function(place: str) -> Callable[..., Any]:
     """Import the function at `module:function`.

@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from scaling.sweep.corpus_sources import SOURCES, describe_sources, name_takers
-from scaling.sweep.fields import Count, OneOf, Positive, Seed, SpecModel, read_count, refuse_doubles
+from scaling.sweep.fields import (
+    Count,
+    OneOf,
+    Positive,
+    Seed,
+    SpecModel,
+    distinct,
+    read_count,
+    refuse,
+    refuse_doubles,
+)
 from scaling.sweep.tokenizer_names import TOKENIZER_FORMS, TOKENIZER_PATTERN, find_name_problem
 
 
@@ -17,12 +26,11 @@ def _read_tokenizers(value: Any) -> Any:
     """One name is a list of one."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
-        raise PydanticCustomError("tokenizer", TOKENIZER_FORMS)
+        refuse(TOKENIZER_FORMS)
     for index, name in enumerate(names):
         reason = find_name_problem(name)
         if reason:
-            at = () if isinstance(value, str) else (index,)
-            raise PydanticCustomError("tokenizer", "{reason}", {"reason": reason, "at": at})
+            refuse(reason, *(() if isinstance(value, str) else (index,)))
     return tuple(refuse_doubles(tuple(names), "tokenizer"))
 
 
@@ -35,28 +43,25 @@ Tokenizers = Annotated[
     BeforeValidator(_read_tokenizers),
     WithJsonSchema(_ANY_TOKENIZERS),
 ]
+_ONE_IS_A_LIST = BeforeValidator(
+    lambda value: value if isinstance(value, list | tuple) else (value,)
+)
+_NUMBERS_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}
+)
 _Pairs = Annotated[Count, Field(le=2**14)]
-AllPairs = Annotated[
-    tuple[_Pairs, ...],
-    Field(strict=False),
-    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
-]
+AllPairs = Annotated[tuple[_Pairs, ...], Field(strict=False), _ONE_IS_A_LIST, _NUMBERS_SCHEMA]
 _Skew = Annotated[float, Field(strict=True, ge=0.5, lt=1, allow_inf_nan=False)]
 AllSkews = Annotated[
-    tuple[_Skew, ...],
-    Field(strict=False),
-    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
-    AfterValidator(lambda value: refuse_doubles(value, "skew")),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+    tuple[_Skew, ...], Field(strict=False), _ONE_IS_A_LIST, distinct("skew"), _NUMBERS_SCHEMA
 ]
 _Chains = Annotated[int, BeforeValidator(read_count), Field(strict=True, ge=0, le=2**16)]
 AllChains = Annotated[
     tuple[_Chains, ...],
     Field(strict=False, min_length=1),
-    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
-    AfterValidator(lambda value: refuse_doubles(value, "number of chains")),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+    _ONE_IS_A_LIST,
+    distinct("number of chains"),
+    _NUMBERS_SCHEMA,
 ]
 _OF_ALL = ("source", "max_epochs")  # keys that every source takes
 Paths = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
@@ -153,6 +158,10 @@ class CorpusSpec(SpecModel):
         None, description="`letter_maps`: letters of each map; at most half of model.seq_len"
     )
 
+    def read_counts(self, *keys: str) -> tuple[int, ...]:
+        """The values of keys that its source needs, which are therefore set."""
+        return tuple(getattr(self, key) for key in keys)
+
     @property
     def epochs_allowed(self) -> float:
         """Passes over the training tokens that a cell may make."""
@@ -175,17 +184,9 @@ class CorpusSpec(SpecModel):
         for key in CorpusSpec.model_fields:
             given, takes = key in self.model_fields_set, key in (*_OF_ALL, *source.keys)
             if given and not takes:
-                raise PydanticCustomError(
-                    "source_key",
-                    "source {source} takes no {key}. Remove it.",
-                    {"source": self.source, "key": key, "at": (key,)},
-                )
+                refuse(f"source {self.source} takes no {key}. Remove it.", key)
             if key in source.needs and not getattr(self, key):
-                raise PydanticCustomError(
-                    "source_key",
-                    "source {source} needs {key}. Add it.",
-                    {"source": self.source, "key": key},
-                )
+                refuse(f"source {self.source} needs {key}. Add it.")
         return self
 
 

@@ -53,14 +53,8 @@ def count_params(shape: ModelShape, convention: CountConvention) -> int:
     Returns:
         Number of parameters.
     """
-    counts = family_of(shape).counts(shape)
-    match convention:
-        case "matmul":
-            return counts.matmul
-        case "total":
-            return counts.total
-        case "non_embedding":
-            return counts.non_embedding
+    count: int = getattr(family_of(shape).counts(shape), convention)
+    return count
 
 
 def count_flops_per_token(shape: ModelShape, *, head_flops: bool = True) -> int:

@@ -65,6 +65,7 @@ def draft_sweep(wish: Wish, *, schema: str | None = None, assumed: Sequence[str]
         raise UsageError("\n".join(problems))
     largest = _choose_largest(wish)
     budgets = [_round(largest * _APART**-k) for k in reversed(range(BUDGETS))]
+    listed = ", ".join(map(format_flops, budgets))
     forecast = 10.0 * budgets[-1] if wish.forecast is None else wish.forecast
     text = "Python source code" if not wish.paths else ", ".join(wish.paths)
     modeline = [] if schema is None else [f"# yaml-language-server: $schema={schema}"]
@@ -94,7 +95,7 @@ def draft_sweep(wish: Wish, *, schema: str | None = None, assumed: Sequence[str]
         f"# {BUDGETS} budgets [training FLOPs], {SIZES} sizes at each, within ×{SPAN} of the "
         "expected optimum.",
         "# If a best size ends at an edge, widen span or set prior: {params: N, flops: C}.",
-        f"grid: {{budgets: [{', '.join(map(_write, budgets))}], sizes: {SIZES}, span: {SPAN}}}",
+        f"grid: {{budgets: [{listed}], sizes: {SIZES}, span: {SPAN}}}",
         "",
         f"# {REPLICATES} cells are trained again with another seed: they measure the noise.",
         "seeds: [0]",
@@ -104,7 +105,7 @@ def draft_sweep(wish: Wish, *, schema: str | None = None, assumed: Sequence[str]
         "",
         "# Budgets the report answers for.",
         *warning,
-        f"forecast: [{_write(forecast)}]",
+        f"forecast: [{format_flops(forecast)}]",
     ]
     return "\n".join(lines) + "\n"
 
@@ -148,11 +149,6 @@ def _draft_corpus(paths: Sequence[str]) -> list[str]:
 
 def _round(flops: float) -> float:
     return float(f"{flops:.2g}")
-
-
-def _write(flops: float) -> str:
-    """Write FLOPs as `2e11`, which YAML 1.2 reads as a number."""
-    return format_flops(flops)
 
 
 def _one_line(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
@@ -14,6 +14,7 @@ from scaling.units.numbers import NumberError, read_number
 _Value = TypeVar("_Value", int, float, str)
 
 LARGEST_BUDGET = 1e40  # for D and C: far beyond any training run, well within float64
+REFUSED = "refused"  # the type of an error whose message is a whole sentence
 
 
 def _read_amount(value: Any) -> Any:
@@ -72,10 +73,7 @@ Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 
 def _share_or_whole(value: float) -> float:
     if value > 1 and not value.is_integer():
-        raise PydanticCustomError(
-            "gpus", "expected a share of one GPU, or a whole number of them, got {value}.",
-            {"value": f"{value:g}"},
-        )  # fmt: skip
+        refuse(f"expected a share of one GPU, or a whole number of them, got {value:g}.")
     return value
 
 
@@ -119,13 +117,21 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def distinct(what: str) -> AfterValidator:
+    """Annotation of a tuple that holds no value twice; `what` names its values in the message."""
+    return AfterValidator(lambda values: refuse_doubles(values, what))
+
+
 def refuse_doubles(values: tuple[_Value, ...], what: str) -> tuple[_Value, ...]:
     """Return the values, or refuse them if one is given twice; `what` names them in the message."""
     seen: set[_Value] = set()
     for value in values:
         if value in seen:
-            raise PydanticCustomError(
-                "doubles", "the {what} {value} is given twice.", {"what": what, "value": value}
-            )
+            refuse(f"the {what} {value} is given twice.")
         seen.add(value)
     return values
+
+
+def refuse(why: str, *at: str | int) -> NoReturn:
+    """Refuse a value with a whole sentence; `at` is the path of what is wrong, below the value."""
+    raise PydanticCustomError(REFUSED, "{why}", {"why": why, "at": at})

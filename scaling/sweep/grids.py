@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.fields import (
@@ -19,7 +19,8 @@ from scaling.sweep.fields import (
     Positive,
     Share,
     SpecModel,
-    refuse_doubles,
+    distinct,
+    refuse,
 )
 from scaling.sweep.ladder import LARGEST_PARAMS
 from scaling.sweep.shapes import ModelShape
@@ -76,9 +77,9 @@ class IsoflopGrid(Grid):
 
     heading = "grid: {budgets, sizes, span, prior}"
 
-    budgets: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
-        description="training FLOPs of each IsoFLOP curve"
-    )
+    budgets: Annotated[
+        tuple[Positive, ...], Field(strict=False, min_length=1), distinct("budget")
+    ] = Field(description="training FLOPs of each IsoFLOP curve")
     sizes: Annotated[Count, Field(ge=1, le=99)] = Field(5, description="models per budget")
     span: Annotated[float, Field(strict=True, gt=1, le=1024, lt=LARGEST_BUDGET)] = Field(
         4.0, description="largest distance from the expected optimum, as a factor of N"
@@ -87,44 +88,30 @@ class IsoflopGrid(Grid):
 
     @classmethod
     def matches(cls, keys: set[str]) -> bool:
-        """See Grid."""
         return True  # the default when no other grid matches
-
-    @field_validator("budgets")
-    @classmethod
-    def _distinct(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        return refuse_doubles(value, "budget")
 
     @model_validator(mode="after")
     def _sizes_can_be_built(self) -> Self:
         for index, budget in enumerate(self.budgets):
             params = self.prior.expect_params(budget)
             if not 1 <= params <= LARGEST_PARAMS / self.span:
-                raise PydanticCustomError(
-                    "beyond_ladder",
-                    "at {budget} FLOPs the prior expects an optimum of {params} parameters; a grid "
-                    "can be built around 1 to {most} (×{span} above it). Change the budget or "
-                    "the prior.",
-                    {
-                        "budget": format_flops(budget),
-                        "params": format_count(params),
-                        "most": format_count(LARGEST_PARAMS / self.span),
-                        "span": f"{self.span:g}",
-                        "at": ("budgets", index),
-                    },
+                refuse(
+                    f"at {format_flops(budget)} FLOPs the prior expects an optimum of "
+                    f"{format_count(params)} parameters; a grid can be built around 1 to "
+                    f"{format_count(LARGEST_PARAMS / self.span)} (×{self.span:g} above it). Change "
+                    "the budget or the prior.",
+                    "budgets",
+                    index,
                 )
         return self
 
     def count(self) -> int:
-        """See Grid."""
         return len(self.budgets) * self.sizes
 
     def find_largest(self) -> float:
-        """See Grid."""
         return max(self.prior.expect_params(budget) for budget in self.budgets) * self.span
 
     def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
-        """See Grid."""
         for budget in self.budgets:
             centre = self.prior.expect_params(budget)
             for shape in choose_rungs(ladder, centre, sizes=self.sizes, span=self.span):
@@ -132,79 +119,71 @@ class IsoflopGrid(Grid):
                 yield Wish(shape=shape, tokens=tokens, budget=budget)
 
 
-class ProductGrid(Grid):
-    """Every combination of model sizes and token counts."""
-
-    heading = "grid: {params, tokens}"
+class SizesGrid(Grid):
+    """A grid of listed model sizes, each with the same list of something else."""
 
     params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
         description="desired N [matmul parameters]; the nearest rung of the ladder is built"
     )
+
+    def find_largest(self) -> float:
+        return max(self.params)
+
+    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        for size in self.params:
+            yield from self.list_of_size(find_rung(ladder, size))
+
+    def list_of_size(self, shape: ModelShape) -> Iterator[Wish]:
+        """Yield what one size is asked for."""
+        raise NotImplementedError
+
+
+class ProductGrid(SizesGrid):
+    """Every combination of model sizes and token counts."""
+
+    heading = "grid: {params, tokens}"
+
     tokens: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
         description="D [tokens]"
     )
 
     @classmethod
     def matches(cls, keys: set[str]) -> bool:
-        """See Grid."""
         return "budgets" not in keys and bool(keys & {"params", "tokens"})
 
     def count(self) -> int:
-        """See Grid."""
         return len(self.params) * len(self.tokens)
 
-    def find_largest(self) -> float:
-        """See Grid."""
-        return max(self.params)
-
-    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
-        """See Grid."""
-        for size in self.params:
-            for count in self.tokens:
-                yield Wish(shape=find_rung(ladder, size), tokens=count, budget=None)
+    def list_of_size(self, shape: ModelShape) -> Iterator[Wish]:
+        return (Wish(shape=shape, tokens=count) for count in self.tokens)
 
 
-class RatioGrid(Grid):
+class RatioGrid(SizesGrid):
     """Every combination of model sizes and tokens per parameter."""
 
     heading = "grid: {params, tokens_per_param}"
 
-    params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
-        description="desired N [matmul parameters]; the nearest rung of the ladder is built"
-    )
     tokens_per_param: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
         description="D / N"
     )
 
     @classmethod
     def matches(cls, keys: set[str]) -> bool:
-        """See Grid."""
         return "tokens_per_param" in keys
 
     def count(self) -> int:
-        """See Grid."""
         return len(self.params) * len(self.tokens_per_param)
 
-    def find_largest(self) -> float:
-        """See Grid."""
-        return max(self.params)
-
-    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
-        """See Grid."""
-        for size in self.params:
-            shape = find_rung(ladder, size)
-            for ratio in self.tokens_per_param:
-                yield Wish(shape=shape, tokens=ratio * count_matmul_params(shape), budget=None)
+    def list_of_size(self, shape: ModelShape) -> Iterator[Wish]:
+        params = count_matmul_params(shape)
+        return (Wish(shape=shape, tokens=ratio * params) for ratio in self.tokens_per_param)
 
 
-class EpochGrid(Grid):
+class EpochGrid(SizesGrid):
     """Every combination of model sizes, amounts of text and passes over it: D = epochs · U."""
 
     heading = "grid: {params, unique_tokens, epochs, max_tokens}"
 
-    params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
-        description="desired N [matmul parameters]; the nearest rung of the ladder is built"
-    )
     unique_tokens: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] = Field(
         description="U: tokens of the training text that a run may see; less text is part of more"
     )
@@ -217,26 +196,16 @@ class EpochGrid(Grid):
 
     @classmethod
     def matches(cls, keys: set[str]) -> bool:
-        """See Grid."""
         return bool(keys & {"unique_tokens", "epochs"})
 
     def count(self) -> int:
-        """See Grid."""
         return len(self.params) * sum(1 for _ in self._list_texts())
 
-    def find_largest(self) -> float:
-        """See Grid."""
-        return max(self.params)
-
-    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
-        """See Grid."""
-        for size in self.params:
-            shape = find_rung(ladder, size)
-            for unique, tokens in self._list_texts():
-                yield Wish(shape=shape, tokens=tokens, budget=None, unique_tokens=unique)
+    def list_of_size(self, shape: ModelShape) -> Iterator[Wish]:
+        for unique, tokens in self._list_texts():
+            yield Wish(shape=shape, tokens=tokens, unique_tokens=unique)
 
     def limits_text(self) -> bool:
-        """See Grid."""
         return True
 
     def _list_texts(self) -> Iterator[tuple[int, float]]:
@@ -257,6 +226,11 @@ class CellSpec(SpecModel):
         None, description="U: tokens of the training text that the run may see; all if not given"
     )
 
+    def make_wish(self, ladder: Sequence[ModelShape], *, extra: bool = False) -> Wish:
+        """The rung nearest to N, with D and U; `extra` as in Wish."""
+        shape, unique = find_rung(ladder, self.params), self.unique_tokens
+        return Wish(shape=shape, tokens=self.tokens, unique_tokens=unique, extra=extra)
+
 
 class CellGrid(Grid):
     """An explicit list of cells."""
@@ -269,29 +243,18 @@ class CellGrid(Grid):
 
     @classmethod
     def matches(cls, keys: set[str]) -> bool:
-        """See Grid."""
         return "cells" in keys
 
     def count(self) -> int:
-        """See Grid."""
         return len(self.cells)
 
     def find_largest(self) -> float:
-        """See Grid."""
         return max(cell.params for cell in self.cells)
 
     def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
-        """See Grid."""
-        for cell in self.cells:
-            yield Wish(
-                shape=find_rung(ladder, cell.params),
-                tokens=cell.tokens,
-                budget=None,
-                unique_tokens=cell.unique_tokens,
-            )
+        return (cell.make_wish(ladder) for cell in self.cells)
 
     def limits_text(self) -> bool:
-        """See Grid."""
         return any(cell.unique_tokens is not None for cell in self.cells)
 
 

@@ -29,7 +29,7 @@ from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.replicates import choose_replicates
 from scaling.sweep.runspec import NO_RECIPE, OwnTrainer, Recipe, RunSpec
 from scaling.sweep.shapes import ModelShape
-from scaling.sweep.wishes import Wish, find_rung
+from scaling.sweep.wishes import Wish
 from scaling.units import format_count
 
 if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of YAML need to pay
@@ -118,7 +118,7 @@ def plan_forecast(
     Raises:
         SpecError: It could not be trained on this corpus.
     """
-    wish = Wish(shape=shape, tokens=tokens, budget=None)
+    wish = Wish(shape=shape, tokens=tokens)
     reason = _find_obstacle(wish, spec, facts)
     if reason:
         raise SpecError([f"no run of this sweep could check that forecast: {reason}."])
@@ -312,12 +312,4 @@ def list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[Wish]:
     """Every (N, D) that the sweep's grid and extra cells ask for, in their order."""
     ladder = list_rungs(spec, facts)
     yield from spec.grid.list_wishes(ladder)
-    for cell in spec.extra_cells:
-        shape = find_rung(ladder, cell.params)
-        yield Wish(
-            shape=shape,
-            tokens=cell.tokens,
-            budget=None,
-            unique_tokens=cell.unique_tokens,
-            extra=True,
-        )
+    yield from (cell.make_wish(ladder, extra=True) for cell in spec.extra_cells)

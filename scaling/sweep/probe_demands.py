@@ -82,31 +82,22 @@ def positive(name: str) -> Demand:
     return check
 
 
-def source(name: str) -> Demand:
-    """Demand a corpus of one source."""
+def source(*names: str) -> Demand:
+    """Demand a corpus of one of these sources."""
 
     def check(options: Mapping[str, Option], ground: Ground) -> str:
-        if ground.source == name:
+        if ground.source in names:
             return ""
-        return f"it needs corpus.source {name}, and this is {ground.source}. Leave it out."
+        return (
+            f"it needs corpus.source {' or '.join(names)}, and this is {ground.source}. "
+            "Leave it out."
+        )
 
     return check
 
 
-def asks_questions(options: Mapping[str, Option], ground: Ground) -> str:
-    """Demand a corpus that can ask questions."""
-    able = [one.name for one in SOURCES.values() if one.questions]
-    if ground.source in able:
-        return ""
-    return f"it needs corpus.source {' or '.join(able)}, and this is {ground.source}. Leave it out."
-
-
-def has_sequences(options: Mapping[str, Option], ground: Ground) -> str:
-    """A corpus of sequences, each of a source of its own."""
-    able = [one.name for one in SOURCES.values() if one.sequences]
-    if ground.source in able:
-        return ""
-    return f"it needs corpus.source {' or '.join(able)}, and this is {ground.source}. Leave it out."
+asks_questions = source(*(one.name for one in SOURCES.values() if one.questions))
+has_sequences = source(*(one.name for one in SOURCES.values() if one.sequences))
 
 
 def few_chains(options: Mapping[str, Option], ground: Ground) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
 from scaling.errors import SpecError
+from scaling.sweep.fields import refuse
 from scaling.sweep.probe_demands import Ground, list_unmet
 from scaling.sweep.probes import PROBES, AskedProbe
 
@@ -20,23 +20,23 @@ def read_asked(value: Any) -> AskedProbe:
         return value
     given: Any = {value: None} if isinstance(value, str) else value
     if not isinstance(given, Mapping) or len(given) != 1:
-        _refuse("write a probe's name, or {name: {option: value}}.")
+        refuse("write a probe's name, or {name: {option: value}}.")
     ((name, options),) = given.items()
     probe = PROBES.get(str(name))
     if probe is None:
-        _refuse(f"there is no probe {str(name)[:40]!r}. {_advise(str(name), PROBES)}")
+        refuse(f"there is no probe {str(name)[:40]!r}. {_advise(str(name), PROBES)}")
     if not isinstance(options, Mapping | None):
-        _refuse(f"the options of {name} are a mapping, {{option: value}}.", name)
+        refuse(f"the options of {name} are a mapping, {{option: value}}.", name)
     for key, one in (options or {}).items():
         if key not in probe.options:
             advice = _advise(str(key), probe.options)
-            _refuse(f"{name} has no option {str(key)[:40]!r}. {advice}", name, key)
+            refuse(f"{name} has no option {str(key)[:40]!r}. {advice}", name, key)
         default = probe.options[key]
         number = isinstance(default, int | float) and not isinstance(default, bool)
         if isinstance(one, bool) if number else type(one) is not type(default):
-            _refuse(f"expected a value such as {default!r}, got {str(one)[:40]!r}.", name, key)
+            refuse(f"expected a value such as {default!r}, got {str(one)[:40]!r}.", name, key)
         if number and not isinstance(one, int | float):
-            _refuse(f"expected a number such as {default!r}, got {str(one)[:40]!r}.", name, key)
+            refuse(f"expected a number such as {default!r}, got {str(one)[:40]!r}.", name, key)
     changed = {key: one for key, one in (options or {}).items() if one != probe.options[key]}
     return AskedProbe(probe, changed)
 
@@ -55,10 +55,6 @@ def check_demands(asked: Sequence[AskedProbe], ground: Ground) -> None:
 def _advise(name: str, known: Mapping[str, Any]) -> str:
     close = get_close_matches(name, known, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known) or 'none'}."
-
-
-def _refuse(why: str, *at: Any) -> NoReturn:
-    raise PydanticCustomError("probe", "{why}", {"why": why, "at": at})
 
 
 _SCHEMA = {"anyOf": [{"enum": sorted(PROBES)}, {"type": "object"}]}

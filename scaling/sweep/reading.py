@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scaling.errors import SpecError
+from scaling.sweep.fields import REFUSED
 from scaling.sweep.grids import Grid, choose_grid
 from scaling.sweep.spec import SweepSpec
 from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
@@ -134,7 +135,7 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
         place = document.key_places.get(path, place)
     if kind == "missing":
         return place, f"{dotted}: this key is required and missing."
-    if kind in _OWN_SENTENCES:
+    if kind == REFUSED:
         return place, f"{dotted}: {details['msg']}"
     if kind in _WANTED:
         wanted = _WANTED[kind].format(**context)
@@ -143,24 +144,6 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
     return place, f"{dotted}: expected {wanted}, got {_show(details['input'])}."
 
 
-_OWN_SENTENCES = frozenset(
-    {
-        "axis",
-        "source_key",
-        "family_key",
-        "tokenizer",
-        "context",
-        "cells",
-        "doubles",
-        "beyond_ladder",
-        "schedule",
-        "recipes",
-        "probe",
-        "gpus",
-        "trainer",
-        "initialise",
-    }
-)
 _WANTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",

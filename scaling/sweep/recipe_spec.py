@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from scaling.sweep.fields import Count, Positive, Share, SpecModel
+from scaling.sweep.fields import Count, Positive, Share, SpecModel, refuse
 from scaling.sweep.strict_yaml import KeyPath
 
 # Largest shares of the steps under the recipe's own rules: 20 of 200 and 200 of 400.
@@ -52,26 +51,19 @@ class RecipeSpec(SpecModel):
             at: Path of this recipe in the file, below the value being validated.
         """
         if self.warmup_fraction is not None and self.warmup_tokens is not None:
-            raise PydanticCustomError(
-                "schedule",
-                "warmup_fraction and warmup_tokens are two warmups. Remove one of them.",
-                {"at": (*at, "warmup_tokens")},
-            )
+            why = "warmup_fraction and warmup_tokens are two warmups. Remove one of them."
+            refuse(why, *at, "warmup_tokens")
         if self.warmup_tokens is not None:
             return  # it ends by the start of the decay
         warmup = _DEFAULT_WARMUP if self.warmup_fraction is None else self.warmup_fraction
         decay = _DEFAULT_DECAY if self.decay_fraction is None else self.decay_fraction
         if warmup + decay >= 1 - 1e-9:  # .7 + .3 counts as 1 despite rounding
-            culprit = "warmup_fraction" if self.decay_fraction is None else "decay_fraction"
-            raise PydanticCustomError(
-                "schedule",
-                "warmup_fraction {warmup} and decay_fraction {decay} leave no step at the full "
-                "rate. Make their sum less than 1.",
-                {
-                    "warmup": _name_share(self.warmup_fraction, _DEFAULT_WARMUP),
-                    "decay": _name_share(self.decay_fraction, _DEFAULT_DECAY),
-                    "at": (*at, culprit),
-                },
+            refuse(
+                f"warmup_fraction {_name_share(self.warmup_fraction, _DEFAULT_WARMUP)} and "
+                f"decay_fraction {_name_share(self.decay_fraction, _DEFAULT_DECAY)} leave no step "
+                "at the full rate. Make their sum less than 1.",
+                *at,
+                "warmup_fraction" if self.decay_fraction is None else "decay_fraction",
             )
 
     def override(self, other: RecipeSpec) -> RecipeSpec:

@@ -16,7 +16,8 @@ name says which sibling it is.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from scaling.errors import SpecError
 
@@ -26,17 +27,32 @@ if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of Y
 
 def list_siblings(spec: SweepSpec) -> tuple[SweepSpec, ...]:
     """The sweeps of a file, in its order; the sweep itself if it names only one of each."""
+    return tuple(
+        spec.model_copy(update={"name": f"{spec.name}-{suffix}", **changes})
+        for suffix, changes in _list_changes(spec)
+    ) or (spec,)
+
+
+def _list_changes(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the end of each sibling's name, and the keys by which it differs from the file."""
     if spec.families:
-        return tuple(_take_family(spec, name) for name in spec.families)
-    if spec.starts:
-        return tuple(_take_start(spec, name) for name in spec.starts)
-    if spec.recipes:
-        return tuple(_take_recipe(spec, name) for name in spec.recipes)
-    if spec.has_corpus and len(spec.corpus.tokenizer) > 1:
-        return tuple(_take_tokenizer(spec, name) for name in spec.corpus.tokenizer)
-    if spec.has_corpus and len(spec.corpus.chains) > 1:
-        return tuple(_take_chains(spec, number) for number in spec.corpus.chains)
-    return (spec,)
+        for family in spec.families:
+            model = spec.model.model_copy(update={"family": family})
+            yield family, {"model": model, "families": ()}
+    elif spec.starts:
+        for name, start in spec.starts.items():
+            yield name, {"initialise": start, "starts": {}}
+    elif spec.recipes:
+        for name, recipe in spec.recipes.items():
+            yield name, {"recipe": spec.recipe.override(recipe), "recipes": {}}
+    elif spec.has_corpus and len(spec.corpus.tokenizer) > 1:
+        for tokenizer in spec.corpus.tokenizer:
+            corpus = spec.corpus.model_copy(update={"tokenizer": (tokenizer,)})
+            yield re.sub("[^a-z0-9]", "-", tokenizer), {"corpus": corpus}
+    elif spec.has_corpus and len(spec.corpus.chains) > 1:
+        for number in spec.corpus.chains:
+            corpus = spec.corpus.model_copy(update={"chains": (number,)})
+            yield f"chains-{number}", {"corpus": corpus}
 
 
 def select_sibling(spec: SweepSpec, name: str | None, *, source: str) -> SweepSpec:
@@ -54,31 +70,3 @@ def select_sibling(spec: SweepSpec, name: str | None, *, source: str) -> SweepSp
     names = ", ".join(one.name for one in siblings)
     what = f"{name} is none of them." if name else "To ask about one, name its results folder."
     raise SpecError([f"{source}: it makes the sweeps {names}. {what}"])
-
-
-def _take_tokenizer(spec: SweepSpec, tokenizer: str) -> SweepSpec:
-    suffix = re.sub("[^a-z0-9]", "-", tokenizer)
-    corpus = spec.corpus.model_copy(update={"tokenizer": (tokenizer,)})
-    return spec.model_copy(update={"name": f"{spec.name}-{suffix}", "corpus": corpus})
-
-
-def _take_chains(spec: SweepSpec, number: int) -> SweepSpec:
-    corpus = spec.corpus.model_copy(update={"chains": (number,)})
-    return spec.model_copy(update={"name": f"{spec.name}-chains-{number}", "corpus": corpus})
-
-
-def _take_family(spec: SweepSpec, family: str) -> SweepSpec:
-    model = spec.model.model_copy(update={"family": family})
-    changes = {"name": f"{spec.name}-{family}", "model": model, "families": ()}
-    return spec.model_copy(update=changes)
-
-
-def _take_start(spec: SweepSpec, name: str) -> SweepSpec:
-    changes = {"name": f"{spec.name}-{name}", "initialise": spec.starts[name], "starts": {}}
-    return spec.model_copy(update=changes)
-
-
-def _take_recipe(spec: SweepSpec, name: str) -> SweepSpec:
-    """Apply a named recipe: its keys replace those of `recipe`; null returns a key to the rules."""
-    recipe = spec.recipe.override(spec.recipes[name])
-    return spec.model_copy(update={"name": f"{spec.name}-{name}", "recipe": recipe, "recipes": {}})

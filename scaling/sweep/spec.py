@@ -8,7 +8,6 @@ from typing import Annotated, Any, Self
 from pydantic import (
     BeforeValidator,
     Field,
-    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -26,8 +25,9 @@ from scaling.sweep.fields import (
     Positive,
     Seed,
     SpecModel,
+    distinct,
     read_count,
-    refuse_doubles,
+    refuse,
 )
 from scaling.sweep.grids import AnyGrid, CellSpec
 from scaling.sweep.probe_spec import Asked
@@ -74,21 +74,14 @@ class ModelSpec(SpecModel):
         takes = MODEL_FAMILIES[self.family].settings
         for key in _SETTINGS:
             if key in self.model_fields_set and key not in takes:
-                raise PydanticCustomError(
-                    "family_key",
-                    "family {family} takes no {key}. Remove it.",
-                    {"family": self.family, "key": key, "at": (key,)},
-                )
+                refuse(f"family {self.family} takes no {key}. Remove it.", key)
         return self
 
     @model_validator(mode="after")
     def _one_context(self) -> Self:
         if self.context_bytes is not None and "seq_len" in self.model_fields_set:
-            raise PydanticCustomError(
-                "context",
-                "seq_len (tokens) and context_bytes are two contexts. Remove one of them.",
-                {"at": ("seq_len",)},
-            )
+            why = "seq_len (tokens) and context_bytes are two contexts. Remove one of them."
+            refuse(why, "seq_len")
         return self
 
 
@@ -138,12 +131,12 @@ class SweepSpec(SpecModel):
         None, description="your own training code, in place of the built-in trainer"
     )
     model: ModelSpec = ModelSpec()
-    families: Annotated[tuple[Annotated[str, OneOf(MODEL_FAMILIES)], ...], Field(strict=False)] = (
-        Field(
-            (),
-            description="several families in place of model.family; one sweep of each, and a "
-            "comparison",
-        )
+    families: Annotated[
+        tuple[Annotated[str, OneOf(MODEL_FAMILIES)], ...], Field(strict=False), distinct("family")
+    ] = Field(
+        (),
+        description="several families in place of model.family; one sweep of each, and a "
+        "comparison",
     )
     grid: AnyGrid
     extra_cells: Annotated[tuple[CellSpec, ...], Field(strict=False)] = Field(
@@ -156,7 +149,7 @@ class SweepSpec(SpecModel):
         "one sweep of each, and a comparison",
         json_schema_extra={"additionalProperties": False},
     )
-    rates: Annotated[tuple[Positive, ...], Field(strict=False)] = Field(
+    rates: Annotated[tuple[Positive, ...], Field(strict=False), distinct("rate")] = Field(
         (),
         description="train every cell at each of these multiples of its learning rate; a fit takes "
         "the best of each cell",
@@ -169,7 +162,7 @@ class SweepSpec(SpecModel):
         json_schema_extra={"additionalProperties": False},
     )
     schedule: ScheduleSpec = ScheduleSpec()
-    seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = Field(
+    seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1), distinct("seed")] = Field(
         (0,), description="every cell is trained once per seed"
     )
     replicates: Annotated[int, BeforeValidator(read_count), Field(ge=0, le=MAX_CELLS)] = Field(
@@ -246,65 +239,38 @@ class SweepSpec(SpecModel):
             elif names[at] == EARLY_STOP and self.schedule.trunk:
                 why = "does not know the loss along a trunk. Remove schedule.trunk, or this."
             if why:
-                raise PydanticCustomError(
-                    "probe",
-                    "{probe} {why}",
-                    {"probe": names[at], "why": why, "at": ("evaluate", at)},
-                )
+                refuse(f"{names[at]} {why}", "evaluate", at)
         return self
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return refuse_doubles(value, "seed")
 
     @model_validator(mode="after")
     def _context_fits_corpus(self) -> Self:
         if len(self.corpus.tokenizer) > 1 and self.model.context_bytes is None:
-            raise PydanticCustomError(
-                "context",
+            refuse(
                 "tokenizers are compared at equal context in bytes. Set model.context_bytes, e.g. "
                 "128, in place of seq_len.",
-                {"at": ("corpus", "tokenizer")},
+                *("corpus", "tokenizer"),
             )
         if self.model.context_bytes is not None and not self.corpus.knows_bytes:
-            raise PydanticCustomError(
-                "context",
-                "the bytes behind the tokens of source {source} are not known. Set seq_len.",
-                {"source": self.corpus.source, "at": ("model", "context_bytes")},
-            )
+            why = f"the bytes behind the tokens of source {self.corpus.source} are not known."
+            refuse(f"{why} Set seq_len.", "model", "context_bytes")
         return self
-
-    @field_validator("rates")
-    @classmethod
-    def _distinct_rates(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        return refuse_doubles(value, "rate")
-
-    @field_validator("families")
-    @classmethod
-    def _distinct_families(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return refuse_doubles(value, "family")
 
     @model_validator(mode="after")
     def _axes_fit(self) -> Self:
         for why, at in _list_axis_problems(self):
-            raise PydanticCustomError("axis", "{why}", {"why": why, "at": at})
+            refuse(why, *at)
         return self
 
     @model_validator(mode="after")
     def _recipes_compare(self) -> Self:
         if len(self.recipes) == 1:
-            raise PydanticCustomError(
-                "recipes",
-                "one recipe is nothing to compare. Write its keys under recipe, or name another.",
-                {"at": ("recipes",)},
-            )
+            why = "one recipe is nothing to compare. Write its keys under recipe, or name another."
+            refuse(why, "recipes")
         if self.recipes and len(self.corpus.tokenizer) > 1:
-            raise PydanticCustomError(
-                "recipes",
+            refuse(
                 "recipes and tokenizers are compared one after the other. Name one tokenizer, or "
                 "no recipes.",
-                {"at": ("recipes",)},
+                "recipes",
             )
         for name, recipe in self.recipes.items():
             self.recipe.override(recipe).check_schedule(("recipes", name))
@@ -314,11 +280,7 @@ class SweepSpec(SpecModel):
     def _countable(self) -> Self:
         cells = count_cells(self)
         if cells > MAX_CELLS:
-            raise PydanticCustomError(
-                "cells",
-                "the grid asks for {cells} cells; at most {most} are planned.",
-                {"cells": cells, "most": MAX_CELLS},
-            )
+            refuse(f"the grid asks for {cells} cells; at most {MAX_CELLS} are planned.")
         return self
 
 

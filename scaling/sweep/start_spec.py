@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from scaling.sweep.fields import SpecModel
+from scaling.sweep.fields import SpecModel, refuse
 
 RunPrefix = Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
 
@@ -30,9 +29,5 @@ class StartSpec(SpecModel):
     @model_validator(mode="after")
     def _run_of_a_folder(self) -> Self:
         if self.run is not None and self.source is None:
-            raise PydanticCustomError(
-                "initialise",
-                "run {run} of which folder? Set initialise.from.",
-                {"run": self.run, "at": ("run",)},
-            )
+            refuse(f"run {self.run} of which folder? Set initialise.from.", "run")
         return self

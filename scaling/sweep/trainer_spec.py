@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from scaling.files.sealed import canonical_json
 from scaling.sweep.families import FLOPS_PER_PARAM_TOKEN
-from scaling.sweep.fields import Count, Share, SpecModel
+from scaling.sweep.fields import Count, Share, SpecModel, refuse
 from scaling.sweep.ladder import LARGEST_PARAMS
 from scaling.sweep.shapes import NamedModel
 
@@ -110,7 +109,7 @@ class TrainerSpec(SpecModel):
     def _variables(cls, value: dict[str, str | None]) -> dict[str, str | None]:
         for name in value:
             if not _VARIABLE.fullmatch(name) or name.startswith("SCALING_"):
-                raise _refuse("{name} is no variable that can be set.", name=repr(name)[:60])
+                refuse(f"{repr(name)[:60]} is no variable that can be set.")
         return value
 
     @field_validator("models")
@@ -118,28 +117,20 @@ class TrainerSpec(SpecModel):
     def _short_settings(cls, value: tuple[NamedModelSpec, ...]) -> tuple[NamedModelSpec, ...]:
         for at, one in enumerate(value):
             if len(canonical_json(one.set)) > _LONGEST:
-                raise _refuse(
-                    "holds more than {most} characters. Put it into a file of `files`.",
-                    at=(at, "set"), most=_LONGEST,
-                )  # fmt: skip
+                why = f"holds more than {_LONGEST} characters. Put it into a file of `files`."
+                refuse(why, at, "set")
         return value
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if (self.command is None) == (self.python is None):
-            raise _refuse("is a command or python: say one of the two.")
+            refuse("is a command or python: say one of the two.")
         if len(self.identity) > _LONGEST:
-            raise _refuse(
-                "has more than {most} characters. Put it into a file of `files`.",
-                at=("command",), most=_LONGEST,
-            )  # fmt: skip
+            why = f"has more than {_LONGEST} characters. Put it into a file of `files`."
+            refuse(why, "command")
         if self.models and self.vocab_size is not None:
-            raise _refuse("is for the shapes of model.family. Remove it.", at=("vocab_size",))
+            refuse("is for the shapes of model.family. Remove it.", "vocab_size")
         return self
-
-
-def _refuse(sentence: str, *, at: tuple[Any, ...] = (), **values: Any) -> PydanticCustomError:
-    return PydanticCustomError("trainer", sentence, {"at": at, **values})
 
 
 def find_word_problems(trainer: object) -> list[tuple[tuple[str | int, ...], str]]:

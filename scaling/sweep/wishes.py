@@ -12,13 +12,9 @@ import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.shapes import ModelShape
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +24,7 @@ class Wish:
 
     shape: ModelShape
     tokens: float
-    budget: float | None
+    budget: float | None = None
     extra: bool = False
     unique_tokens: int | None = None
 

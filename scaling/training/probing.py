@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from scaling.data.batches import BatchOrder
 from scaling.data.shards import Shards, open_tokenizer
@@ -24,12 +25,15 @@ from scaling.ledger.parents import find_weights
 from scaling.ledger.results import RunResult
 from scaling.sweep.execution import Execution
 from scaling.sweep.probe_demands import Option
+from scaling.sweep.probes import ProbeCurve
 from scaling.training.device import claim_device
 from scaling.training.engines import build_engine
 from scaling.training.engines.protocol import Engine
 from scaling.training.trainer import open_corpus
 from scaling.training.weights import load_weights, read_weights
 from scaling.units import FloatArray, IntArray
+
+_Made = TypeVar("_Made")
 
 
 class TrainedRun:
@@ -91,12 +95,13 @@ class TrainedRun:
         """Loss of every predicted token [nats], shape (b, t), for ids of shape (b, t + 1)."""
         return self._engine.measure_losses(tokens)
 
-    def share(self, key: str, make: Callable[[], Any]) -> Any:
+    def share(self, key: str, make: Callable[[], _Made]) -> _Made:
         """What `make` returns, made once for all probes of this run that ask for `key`: generated
         text, say."""
         if key not in self._shared:
             self._shared[key] = make()
-        return self._shared[key]
+        made: _Made = self._shared[key]
+        return made
 
     @functools.cached_property
     def _engine(self) -> Engine:
@@ -107,9 +112,56 @@ class TrainedRun:
         return engine
 
 
+def draw_curve(
+    axes: tuple[str, str],
+    x: Iterable[float],
+    y: Iterable[float],
+    errors: Iterable[float] | None = None,
+    *,
+    y_log: bool = False,
+) -> ProbeCurve:
+    """Make the curve that a value sums up.
+
+    Args:
+        axes: Labels of x and y, with units.
+        x, y, errors, y_log: As in `ProbeCurve`.
+    """
+    return ProbeCurve(
+        x_label=axes[0],
+        y_label=axes[1],
+        x=tuple(map(float, x)),
+        y=tuple(map(float, y)),
+        errors=None if errors is None else tuple(map(float, errors)),
+        y_log=y_log,
+    )
+
+
 def average(each: FloatArray) -> tuple[float, float]:
     """Mean of independent values, shape (n,), and its standard error."""
     return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(len(each))
+
+
+def read_logits(
+    trained: TrainedRun, ids: IntArray, *, at_once: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What the model says of the next tokens, some texts at a time.
+
+    Args:
+        trained: The run.
+        ids: Texts, shape (n, t + 1).
+        at_once: Number of texts read together.
+
+    Yields:
+        The ids of some texts, and the logits after each but the last, shape (b, t, v), on the
+        model's device.
+    """
+    device = next(trained.model.parameters()).device
+    for first in range(0, len(ids), at_once):
+        part = torch.from_numpy(ids[first : first + at_once]).to(device)
+        with torch.inference_mode():
+            logits = trained.model(part[:, :-1])
+        yield part, logits
+        trained.look_up()
 
 
 def mark_read(trained: TrainedRun) -> NDArray[np.bool_]:

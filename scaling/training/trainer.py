@@ -21,7 +21,7 @@ from torch import Tensor
 from scaling.data.batches import BatchOrder, take_part
 from scaling.data.shards import Shards, open_shards
 from scaling.files.durable import write_durably
-from scaling.ledger.results import Measurement, RunInterrupted, RunStatus
+from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.counting import count_flops_per_token
 from scaling.sweep.execution import Execution
@@ -93,13 +93,13 @@ def train_run(
     engine = build_engine(
         run, sequences=micro_batch, precision=precision, device=device, compiled=compiled
     )
-    training = _Training(run, shards, attempt, trunk, execution, engine)
+    training = _Training(run, shards, attempt, trunk, execution, engine, should_stop, report)
     training.restore(_find_state(run, resume, trunk), parent)
     first_step = training.step
-    reason = training.advance(should_stop, report)
+    reason = training.advance()
     evaluation = None
     if not reason:
-        evaluation = training.evaluate(should_stop, report)
+        evaluation = training.evaluate()
         if not math.isfinite(evaluation.loss):
             reason, evaluation = "the held-out loss is not finite", None
         elif evaluation.loss > shards.facts.unigram_entropy:
@@ -124,11 +124,9 @@ def train_run(
         files.append("weights.pt")
     per_step = run.recipe.batch_sequences * run.shape.seq_len * count_flops_per_token(run.shape)
     return _measure(
-        run,
-        shards,
+        training,
         evaluation,
         reason=reason,
-        rows=training.rows,
         flops_spent=(training.step - first_step) * per_step,
         seconds=time.monotonic() - started,
         files=tuple(files),
@@ -139,9 +137,7 @@ def train_run(
             "engine": engine.name + (", compiled" if compiled else ""),
             "micro_batch": "batch" if micro_batch is None else str(micro_batch),
         },
-        tokens_per_second=training.measure_rate(),
         peak=peak,
-        clipped_after_warmup=training.measure_clipping(),
     )
 
 
@@ -191,7 +187,10 @@ class _Training:
         trunk: TrunkCache | None,
         execution: Execution,
         engine: Engine,
+        should_stop: Callable[[], bool],
+        report: Callable[[int, float | None], None],
     ) -> None:
+        self._should_stop, self._report_to = should_stop, report
         self._micro_batch = execution.micro_batch or run.recipe.batch_sequences
         self.run, self.shards, self.attempt = run, shards, attempt
         self._trunk = trunk
@@ -242,9 +241,7 @@ class _Training:
             "held_out": dict(self.held_out.losses),
         }
 
-    def advance(
-        self, should_stop: Callable[[], bool], report: Callable[[int, float | None], None]
-    ) -> str:
+    def advance(self) -> str:
         """Train to the end; returns why the run diverged, or an empty string.
 
         Raises:
@@ -256,13 +253,13 @@ class _Training:
             while self.step < end:
                 if self.held_out.is_due(self.step):
                     at = time.monotonic()
-                    self.evaluate(should_stop, report)
+                    self.evaluate()
                     begun += time.monotonic() - at  # no time of a step
                 self._pending.append(self._take_step())
                 self.step += 1
                 if self._trunk is not None and self.step in self._save_trunk_at:
                     self._trunk.store(self.step, pack_state(self._get_state()))
-                if self.step < self.run.recipe.steps and should_stop():
+                if self.step < self.run.recipe.steps and self._should_stop():
                     self.save()
                     raise RunInterrupted(f"run {self.run.run_id} stopped at step {self.step}")
                 now = time.monotonic()
@@ -270,8 +267,7 @@ class _Training:
                     self.save()
                     saved = now
                 if now - reported > _REPORT_SECONDS:
-                    latest = self.rows[-1].get("loss") if self.rows else None
-                    report(self._count_tokens(self.step), latest)
+                    self._report()
                     reported = now
             self._collect()
             now = time.monotonic()
@@ -280,22 +276,18 @@ class _Training:
                 return reason
         return ""
 
-    def look_up(
-        self, should_stop: Callable[[], bool], report: Callable[[int, float | None], None]
-    ) -> None:
-        """Between batches of the evaluation: write a heartbeat, and stop if asked to.
+    def _report(self) -> None:
+        latest = self.rows[-1].get("loss") if self.rows else None
+        self._report_to(self._count_tokens(self.step), latest)
 
-        Raises:
-            RunInterrupted: `should_stop` said so; a checkpoint was written first.
-        """
-        report(self._count_tokens(self.step), self.rows[-1].get("loss") if self.rows else None)
-        if should_stop():
+    def _look_up(self) -> None:
+        """Between batches of the evaluation: write a heartbeat, and stop if asked to."""
+        self._report()
+        if self._should_stop():
             self.save()
             raise RunInterrupted(f"run {self.run.run_id} stopped while it was evaluated")
 
-    def evaluate(
-        self, should_stop: Callable[[], bool], report: Callable[[int, float | None], None]
-    ) -> Evaluation:
+    def evaluate(self) -> Evaluation:
         """The held-out loss now; it is kept where it is finite.
 
         Raises:
@@ -305,7 +297,7 @@ class _Training:
             self.engine.measure_losses,
             self.shards,
             seq_len=self.run.shape.seq_len,
-            after_batch=lambda: self.look_up(should_stop, report),
+            after_batch=self._look_up,
         )
         if math.isfinite(found.loss):
             self.held_out.losses[self.step] = found.loss
@@ -423,25 +415,21 @@ def _gather(values: Sequence[Tensor | float]) -> Tensor:
 
 
 def _measure(
-    run: RunSpec,
-    shards: Shards,
+    training: _Training,
     evaluation: Evaluation | None,
     *,
     reason: str,
-    rows: list[dict[str, float]],
     flops_spent: int,
     seconds: float,
     files: tuple[str, ...],
     numerics: dict[str, str],
-    tokens_per_second: float | None,
     peak: float | None,
-    clipped_after_warmup: float | None,
 ) -> Measurement:
-    facts = shards.facts
-    status: RunStatus = "diverged" if reason else "finished"
+    run, facts, rows = training.run, training.shards.facts, training.rows
+    rate, last = training.measure_rate(), rows[-max(1, len(rows) // 20) :]
     se = evaluation.loss_se if evaluation else math.nan
     return Measurement(
-        status=status,
+        status="diverged" if reason else "finished",
         loss=evaluation.loss if evaluation else None,
         loss_se=se if math.isfinite(se) else None,
         bits_per_byte=bits_per_byte(
@@ -449,7 +437,7 @@ def _measure(
         )
         if evaluation
         else None,
-        train_loss=_average(rows[-max(1, len(rows) // 20) :], "loss"),
+        train_loss=_average(last, "loss"),
         flops_spent=flops_spent,
         seconds=seconds,
         reason=reason,
@@ -457,11 +445,11 @@ def _measure(
         files=files,
         unique_tokens=min(run.tokens, facts.train_tokens),
         epochs=run.tokens / facts.train_tokens,
-        tokens_per_second=tokens_per_second,
-        mfu=_find_mfu(run, tokens_per_second, peak),
-        grad_norm=_average(rows[-max(1, len(rows) // 20) :], "grad_norm"),
+        tokens_per_second=rate,
+        mfu=_find_mfu(run, rate, peak),
+        grad_norm=_average(last, "grad_norm"),
         clipped=_average(rows, "clipped"),
-        clipped_after_warmup=clipped_after_warmup,
+        clipped_after_warmup=training.measure_clipping(),
     )
 
 

@@ -1,14 +1,10 @@
 """Novels interleaved with copies at stated lags, which make up half of the bytes."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from scaling.data.copies import LAGS, weave_copies
-from scaling.data.sources import prepare_source
 from scaling.errors import CorpusError
-from scaling.sweep.reading import parse_sweep
 
 
 def test_every_other_span_repeats_an_earlier_one() -> None:
@@ -31,12 +27,3 @@ def test_too_little_text_is_refused() -> None:
     with pytest.raises(CorpusError) as caught:
         weave_copies(np.random.default_rng(0), np.zeros(1000, dtype=np.uint8), 4000)
     assert "Set corpus.tokens to 1,900 or fewer" in str(caught.value)
-
-
-def test_a_context_shorter_than_the_lag_is_refused(tmp_path: Path) -> None:
-    text = "name: a\ncorpus: {source: copies, tokens: 20e3}\nmodel: {seq_len: 400}\n"
-    text += "grid: {params: [1e4], tokens: [1e4]}\n"
-    spec = parse_sweep(text.encode(), source="s.yaml")
-    with pytest.raises(CorpusError) as caught:
-        prepare_source(spec, base=tmp_path, cache=tmp_path)
-    assert "Set model.seq_len to 401 or more" in str(caught.value)

@@ -4,20 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import prepare
 
 from scaling.data import arithmetic, copying
 from scaling.data.questions import ask_questions
-from scaling.data.shards import PreparedCorpus, open_shards
-from scaling.data.sources import prepare_source
+from scaling.data.shards import open_shards
 from scaling.errors import CorpusError, UsageError
-from scaling.sweep.reading import parse_sweep
-
-
-def prepare(tmp_path: Path, corpus: str, seq_len: int = 64) -> PreparedCorpus:
-    text = f"name: a\ncorpus: {{{corpus}}}\n"
-    text += f"model: {{seq_len: {seq_len}}}\ngrid: {{params: [1e4], tokens: [1e4]}}\n"
-    spec = parse_sweep(text.encode(), source="s.yaml")
-    return prepare_source(spec, base=tmp_path, cache=tmp_path)
 
 
 def read_sums(tokens: np.ndarray, digits: int) -> tuple[list[int], list[int], list[int]]:
@@ -86,24 +78,6 @@ def test_copied_strings_are_random_and_seldom_in_training(tmp_path: Path) -> Non
     # Of 10⁷ strings, one of 1260 equals one of 400 with probability .05.
     trained = {row.tobytes() for row in whole[:, 1:8].astype(np.int64)}
     assert sum(row.tobytes() in trained for row in asked.answers) <= 1
-
-
-@pytest.mark.parametrize(
-    ("corpus", "seq_len", "sentence"),
-    [
-        ("source: arithmetic, digits: 2, examples: 9000", 64, "Set corpus.examples to 6423"),
-        ("source: arithmetic, digits: 4, examples: 500", 12, "Set model.seq_len to 16 or more"),
-        ("source: arithmetic, digits: 1, examples: 20", 64, "less than three contexts of 64"),
-        ("source: copying, tokens: 2e4, vocab_size: 3, length: 4", 64, "Raise it to 4 or more"),
-        ("source: copying, tokens: 2e4, vocab_size: 9, length: 40", 64, "at most 31 letters"),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused_with_the_remedy(
-    tmp_path, corpus, seq_len, sentence
-) -> None:
-    with pytest.raises(CorpusError) as caught:
-        prepare(tmp_path, corpus, seq_len)
-    assert sentence in str(caught.value)
 
 
 def test_the_number_of_sums_named_in_a_refusal_exists() -> None:

@@ -3,20 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
+from drawn import prepare
 
 from scaling.data.pairs import count_example, draw_examples, draw_stream, list_round
 from scaling.data.shards import open_shards
-from scaling.data.sources import prepare_source
-from scaling.errors import CorpusError
-from scaling.sweep.reading import parse_sweep
 
-
-def prepare(tmp_path: Path, corpus: str, seq_len: int = 64):
-    text = f"name: a\ncorpus: {{source: pairs, tokens: 20e3, {corpus}}}\n"
-    text += f"model: {{seq_len: {seq_len}}}\ngrid: {{params: [1e4], tokens: [1e4]}}\n"
-    spec = parse_sweep(text.encode(), source="s.yaml")
-    return prepare_source(spec, base=tmp_path, cache=tmp_path)
+PAIRS = "source: pairs, tokens: 20e3, vocab_size: 512"
 
 
 def test_every_value_asked_for_was_given_before() -> None:
@@ -33,7 +25,7 @@ def test_every_value_asked_for_was_given_before() -> None:
 
 
 def test_the_held_out_stream_begins_with_examples_and_none_was_trained_on(tmp_path: Path) -> None:
-    shards = open_shards(prepare(tmp_path, "vocab_size: 512, pairs: 4").folder)
+    shards = open_shards(prepare(tmp_path, f"{PAIRS}, pairs: 4").folder)
     assert set(shards.validation[shards.validation_documents].tolist()) == {0}
     rows = np.asarray(shards.validation[: 17 * 1000]).reshape(-1, 17)
     train = np.asarray(shards.train)
@@ -52,18 +44,5 @@ def test_numbers_of_pairs_alternate_and_get_equal_tokens() -> None:
 
 
 def test_one_number_of_pairs_equals_a_list_of_one(tmp_path: Path) -> None:
-    one, listed = (prepare(tmp_path, f"vocab_size: 512, pairs: {text}") for text in ("4", "[4]"))
+    one, listed = (prepare(tmp_path, f"{PAIRS}, pairs: {text}") for text in ("4", "[4]"))
     assert one.facts.digest == listed.facts.digest
-
-
-@pytest.mark.parametrize(
-    ("corpus", "seq_len", "sentence"),
-    [
-        ("vocab_size: 8, pairs: 4", 64, "8. Raise it to 9 or more, or ask for fewer pairs"),
-        ("vocab_size: 64, pairs: 16", 64, "Set model.seq_len to 65 or more, or ask for at most 15"),
-    ],
-)
-def test_pairs_that_do_not_fit_are_refused(tmp_path, corpus, seq_len, sentence) -> None:
-    with pytest.raises(CorpusError) as caught:
-        prepare(tmp_path, corpus, seq_len)
-    assert sentence in str(caught.value)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from drawn import parse, prepare
 from scipy.stats import dirichlet, dirichlet_multinomial
 
 from scaling.data import letter_maps, markov_chains
@@ -21,22 +22,11 @@ from scaling.data.sequences import (
     open_sequences,
 )
 from scaling.data.shards import open_shards
-from scaling.data.sources import prepare_source
-from scaling.errors import CorpusError, SpecError, UsageError
-from scaling.sweep.reading import parse_sweep
+from scaling.errors import SpecError, UsageError
 from scaling.sweep.siblings import list_siblings
 
 MARKOV = "source: markov_chains, tokens: 20e3, states: 3"
 MAPS = "source: letter_maps, tokens: 20e3, letters: 4"
-
-
-def parse(corpus: str, seq_len: int = 16):
-    text = f"name: a\ncorpus: {{{corpus}}}\nmodel: {{seq_len: {seq_len}}}\n"
-    return parse_sweep((text + "grid: {params: [1e4], tokens: [1e4]}\n").encode(), source="s.yaml")
-
-
-def prepare(tmp_path, corpus: str, seq_len: int = 16):
-    return prepare_source(parse(corpus, seq_len), base=tmp_path, cache=tmp_path)
 
 
 def draw(source, count=200, seed=0, trained=False):
@@ -177,7 +167,7 @@ def test_held_out_and_probe_sequences_have_new_chains(tmp_path) -> None:
 
 @pytest.mark.parametrize("corpus", [MARKOV, MAPS])
 def test_each_window_is_one_sequence_seen_once(tmp_path, corpus) -> None:
-    shards = open_shards(prepare(tmp_path, corpus).folder)
+    shards = open_shards(prepare(tmp_path, corpus, 16).folder)
     rows = np.asarray(shards.train).reshape(-1, 17)
     order = BatchOrder(shards, seq_len=16, batch_sequences=10, seed=1)
     assert order.windows_per_epoch == len(rows) == 1250  # 20e3 tokens to predict
@@ -191,7 +181,7 @@ def test_each_window_is_one_sequence_seen_once(tmp_path, corpus) -> None:
 
 def test_the_floor_is_the_bayes_predictors_held_out_loss(tmp_path) -> None:
     for corpus in (MARKOV, MAPS):
-        shards = open_shards(prepare(tmp_path, corpus).folder)
+        shards = open_shards(prepare(tmp_path, corpus, 16).folder)
         source = open_sequences(shards.name)
         tokens = np.asarray(shards.validation).astype(np.int64).reshape(-1, 17)
         judged = source.judge(tokens, np.zeros((len(tokens), 3, 3)))
@@ -204,7 +194,7 @@ def test_the_floor_is_the_bayes_predictors_held_out_loss(tmp_path) -> None:
 
 def test_a_seed_fixes_the_corpus_and_each_setting_changes_it(tmp_path) -> None:
     digests = [
-        prepare(tmp_path / str(at), f"{MARKOV}{more}").facts.digest
+        prepare(tmp_path / str(at), f"{MARKOV}{more}", 16).facts.digest
         for at, more in enumerate(("", "", ", seed: 1", ", chains: 8", ", chains: 9"))
     ]
     assert digests[0] == digests[1]
@@ -226,21 +216,6 @@ def test_each_number_of_chains_makes_a_sweep() -> None:
 
 
 # --- what is refused -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("corpus", "sentence"),
-    [
-        ("source: markov_chains, tokens: 20e3, states: 5", "Set model.seq_len to 25 or more, or "
-         "corpus.states to 4 or fewer"),
-        ("source: letter_maps, tokens: 20e3, letters: 9", "Set model.seq_len to 18 or more, or "
-         "corpus.letters to 8 or fewer"),
-    ],
-)  # fmt: skip
-def test_a_source_too_large_for_the_context_is_refused(tmp_path, corpus, sentence) -> None:
-    with pytest.raises(CorpusError) as caught:
-        prepare(tmp_path, corpus)
-    assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,6 @@ def test_the_cheapest_change_that_halves_the_interval_is_chosen(
     changes: tuple[Change, ...],
 ) -> None:
     halving = find_halving(changes, "loss")
-    assert halving is not None
     enough = [one for one in changes if one.loss_ratio <= 0.5]
     assert halving.extra_flops == min(one.extra_flops for one in enough)
 

@@ -31,7 +31,6 @@ def test_expected_intervals_contain_the_laws_own_answer(found: Expectation) -> N
     assert answer.params == pytest.approx(params[0])
     for name in ("params", "tokens", "loss"):
         interval = answer.intervals[name]
-        assert interval is not None
         assert interval.low < getattr(answer, name) < interval.high
         assert answer.held[name] >= 0.5  # nominal .9 of 12 draws; fewer than 6 has probability 1e-6
     assert found.answered == 1.0

@@ -32,7 +32,6 @@ def test_the_parts_of_the_loss_are_the_published_ones() -> None:
 def test_a_prior_from_a_fit_takes_its_parameters_and_noise() -> None:
     fit = fit_known()
     prior = read_prior(fit, sigma=None)
-    assert fit.law is not None
     assert prior.coefficients == tuple(fit.law.params.values())
     assert prior.sigma == fit.replicate_sigma
     assert read_prior(fit, sigma=0.03).sigma == 0.03

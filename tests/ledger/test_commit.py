@@ -67,13 +67,25 @@ def make_measurement(loss: float | None = 2.5, status: RunStatus = "finished") -
     )
 
 
-def commit(ledger: Ledger, run: RunSpec, loss: float | None = 2.5, **kwargs: Any) -> Path:
-    """Commit a result; returns its attempt's folder."""
-    attempt_id = ledger.name_attempt(run.run_id, term=1)
-    attempt = ledger.create_attempt(run.run_id, attempt_id)
+def begin(ledger: Ledger, run: RunSpec, *, term: int = 1) -> Path:
+    """The folder, named like it, of an attempt that has written a curve and weights."""
+    attempt = ledger.create_attempt(run.run_id, ledger.name_attempt(run.run_id, term=term))
     (attempt / "metrics.jsonl").write_text(CURVE)
     (attempt / "weights.bin").write_bytes(b"weights")
-    ledger.commit(run, attempt_id, make_measurement(loss, **kwargs))
+    return attempt
+
+
+def commit(
+    ledger: Ledger,
+    run: RunSpec,
+    loss: float | None = 2.5,
+    status: RunStatus = "finished",
+    **others: Any,
+) -> Path:
+    """Commit a result; returns its attempt's folder."""
+    attempt = begin(ledger, run)
+    measured = dataclasses.replace(make_measurement(loss, status), **others)
+    ledger.commit(run, attempt.name, measured)
     return attempt
 
 
@@ -99,11 +111,9 @@ def test_a_result_is_read_back_as_it_was_committed(ledger: Ledger) -> None:
 def test_the_first_commit_counts_and_the_second_returns_it(ledger: Ledger) -> None:
     run = make_run()
     commit(ledger, run, 2.5)
-    attempt_id = ledger.name_attempt(run.run_id, term=2)
-    attempt = ledger.create_attempt(run.run_id, attempt_id)
+    attempt = begin(ledger, run, term=2)
     (attempt / "metrics.jsonl").write_text("")
-    (attempt / "weights.bin").write_bytes(b"")
-    winner = ledger.commit(run, attempt_id, make_measurement(3.5))
+    winner = ledger.commit(run, attempt.name, make_measurement(3.5))
     assert winner.loss == 2.5
     assert ledger.find_result(run.run_id) == winner
 
@@ -464,7 +474,6 @@ def test_the_table_holds_the_plan_and_names_the_rest(ledger: Ledger) -> None:
     )
     assert table.run == (runs[2].run_id, runs[0].run_id, big.run_id)
     assert table.diverged == (runs[3].run_id,)
-    assert table.group is not None
     assert table.group[0] == table.group[1] != table.group[2]
     assert table.budget is not None
     assert [str(budget) for budget in table.budget] == ["1000000000.0", "nan", "1000000000.0"]
@@ -477,12 +486,7 @@ def test_the_table_holds_the_plan_and_names_the_rest(ledger: Ledger) -> None:
 def test_runs_that_an_older_rule_stopped_are_told_from_those_that_diverged(ledger: Ledger) -> None:
     half_way = "the training loss 3.4 is above the unigram entropy 3.1 nats/token"
     for seed, reason in enumerate((half_way, "the training loss rose from 3.4 to 9 nats/token")):
-        attempt_id = ledger.name_attempt(make_run(seed).run_id, term=1)
-        attempt = ledger.create_attempt(make_run(seed).run_id, attempt_id)
-        (attempt / "metrics.jsonl").write_text(CURVE)
-        (attempt / "weights.bin").write_bytes(b"weights")
-        measured = make_measurement(None, "diverged")
-        ledger.commit(make_run(seed), attempt_id, dataclasses.replace(measured, reason=reason))
+        commit(ledger, make_run(seed), None, "diverged", reason=reason)
     cells = [make_cell(make_run(seed)) for seed in (0, 1)]
     table = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
     assert set(table.diverged) == {make_run(0).run_id, make_run(1).run_id}
@@ -490,15 +494,9 @@ def test_runs_that_an_older_rule_stopped_are_told_from_those_that_diverged(ledge
 
 
 def test_a_table_states_clipping_where_a_result_does(ledger: Ledger) -> None:
-    older = dataclasses.replace(make_measurement(), clipped_after_warmup=None)
-    attempt_id = ledger.name_attempt(make_run(0).run_id, term=1)
-    attempt = ledger.create_attempt(make_run(0).run_id, attempt_id)
-    (attempt / "metrics.jsonl").write_text(CURVE)
-    (attempt / "weights.bin").write_bytes(b"weights")
-    ledger.commit(make_run(0), attempt_id, older)
+    commit(ledger, make_run(0), clipped_after_warmup=None)  # as an older version did
     cells = [make_cell(make_run(seed)) for seed in (0, 1)]
     table = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
-    assert table.clipped is not None
     assert table.clipped.tolist() == [0.0]
     assert table.clipped_after_warmup is None
     assert table.unigram_entropy == FACTS.unigram_entropy

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
-from test_commit import CURVE, FACTS, make_cell, make_measurement, make_run
+from test_commit import FACTS, begin, make_cell, make_measurement, make_run
 
 from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
@@ -42,12 +42,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(target=attempts, seed=SEEDS)
     def begin_an_attempt(self, seed: int) -> tuple[int, str]:
-        run_id = make_run(seed).run_id
-        name = self.ledger.name_attempt(run_id, term=self.term)
-        folder = self.ledger.create_attempt(run_id, name)
-        (folder / "metrics.jsonl").write_text(CURVE)
-        (folder / "weights.bin").write_bytes(b"w")
-        return seed, name
+        return seed, begin(self.ledger, make_run(seed), term=self.term).name
 
     @rule(attempt=attempts, loss=st.floats(0.5, 9.0))
     def commit(self, attempt: tuple[int, str], loss: float) -> None:

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from test_cells import refuse
 
 from scaling.errors import TableError, UsageError
 from scaling.tables.reading import read_table
@@ -57,26 +58,18 @@ def test_structs_and_dotted_names_are_columns(tmp_path):
     ],
 )
 def test_bad_cells_are_named_by_row(tmp_path, losses, seen):
-    path = write(tmp_path, {"N": [1, 2], "D": [1, 2], "loss": losses})
-    with pytest.raises(TableError) as caught:
-        read_table(path)
-    assert f"runs.parquet:{seen}" in caught.value.problems[0]
+    problems = refuse(write(tmp_path, {"N": [1, 2], "D": [1, 2], "loss": losses}))
+    assert f"runs.parquet:{seen}" in problems[0]
 
 
 def test_unfinished_runs_are_counted(tmp_path):
     columns = {"N": [1, 2], "D": [1, 2], "loss": [3.0, 3.0], "status": ["FINISHED", "FAILED"]}
-    with pytest.raises(TableError) as caught:
-        read_table(write(tmp_path, columns))
-    assert (
-        "runs.parquet:row 2: status: 1 of 2 runs did not finish (FAILED 1)"
-        in caught.value.problems[0]
-    )
+    problems = refuse(write(tmp_path, columns))
+    assert "runs.parquet:row 2: status: 1 of 2 runs did not finish (FAILED 1)" in problems[0]
 
 
 def test_missing_columns_are_named(tmp_path):
-    with pytest.raises(TableError) as caught:
-        read_table(write(tmp_path, {"params": [1], "D": [1], "loss": [3.0]}))
-    (problem,) = caught.value.problems
+    (problem,) = refuse(write(tmp_path, {"params": [1], "D": [1], "loss": [3.0]}))
     assert "read as Parquet, the file has params, D, loss" in problem
     assert '"--columns N=params"' in problem
 

@@ -5,7 +5,7 @@ import json
 import os
 
 import pytest
-from test_commit import CURVE, FACTS, make_cell, make_measurement, make_run
+from test_commit import FACTS, begin, make_cell, make_measurement, make_run
 
 from scaling.errors import IntegrityError
 from scaling.ledger.commit import Ledger
@@ -41,15 +41,12 @@ def ledger(tmp_path):
 
 
 def commit(ledger, run, **reported):
-    attempt_id = ledger.name_attempt(run.run_id, term=1)
-    attempt = ledger.create_attempt(run.run_id, attempt_id)
-    (attempt / "metrics.jsonl").write_text(CURVE)
-    (attempt / "weights.bin").write_bytes(b"weights")
+    attempt = begin(ledger, run)
     files = ("metrics.jsonl", "weights.bin")
     if reported:
         (attempt / REPORTED_FILE).write_text(json.dumps(reported))
         files += (REPORTED_FILE,)
-    return ledger.commit(run, attempt_id, dataclasses.replace(make_measurement(), files=files))
+    return ledger.commit(run, attempt.name, dataclasses.replace(make_measurement(), files=files))
 
 
 def results(ledger):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import test_cells
 
 from scaling.errors import TableError
 from scaling.tables.reading import read_table
@@ -14,10 +15,8 @@ def write(folder, text, encoding="utf-8"):
     return path
 
 
-def refuse(folder, text, **options):
-    with pytest.raises(TableError) as caught:
-        read_table(write(folder, text), **options)
-    return caught.value.problems
+def refuse(folder, text, encoding="utf-8", **options):
+    return test_cells.refuse(write(folder, text, encoding), **options)
 
 
 def test_contract_columns_are_read(tmp_path):
@@ -121,10 +120,7 @@ def test_an_empty_remainder_is_an_error_even_with_drop_bad(tmp_path):
     ],
 )
 def test_files_that_are_not_a_table_are_refused(tmp_path, text, encoding, seen):
-    path = write(tmp_path, text, encoding)
-    with pytest.raises(TableError) as caught:
-        read_table(path)
-    assert seen in caught.value.problems[0]
+    assert seen in refuse(tmp_path, text, encoding)[0]
 
 
 def test_absent_file_is_refused(tmp_path):

@@ -15,7 +15,7 @@ from synthetic import SETTINGS, make_cells, make_ledger
 from scaling.errors import ScalingError
 from scaling.ledger.commit import Ledger
 from scaling.orchestration.driver import run_cells
-from scaling.orchestration.executors import Executor
+from scaling.orchestration.executors import Executor, Needs
 from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.executors.ray import RayExecutor
 from scaling.orchestration.guardian import guard
@@ -28,7 +28,7 @@ def make_executor(name: str, folder: Path) -> Executor:
     if name == "ray":
         return RayExecutor(cpus=2)
     shared = (make_ledger(folder).folder, folder / "corpus")
-    return RayExecutor(address=name, memory_per_run=2**26, shared=shared, cpus_per_run=1)
+    return RayExecutor(Needs(address=name, memory_per_run=2**26, shared=shared))
 
 
 def main(folder: Path, count: int, executor_name: str, steps: int) -> int:

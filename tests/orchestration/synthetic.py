@@ -6,21 +6,28 @@ What happens `at` a step happens as often as `times` says (1 unless given); a fi
 the count.
 """
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
-from scaling.orchestration.outcome import DriverSettings
+from scaling.orchestration.driver import run_cells
+from scaling.orchestration.executors.inline import InlineExecutor
+from scaling.orchestration.outcome import DriverSettings, SweepOutcome
 from scaling.sweep.cells import Cell
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.execution import Execution
@@ -71,6 +78,12 @@ def make_corpus(folder: Path, behaviour: Mapping[str, Any] | None = None) -> Pat
     corpus.mkdir(exist_ok=True)
     (corpus / "behaviour.json").write_text(json.dumps(behaviour or {}))
     return corpus
+
+
+def train_here(cells: Sequence[Cell], ledger: Ledger, **options: Any) -> SweepOutcome:
+    """Train cells in this process on the corpus beside the ledger; `options` as of run_cells."""
+    options = {"corpus": ledger.folder.parents[1] / "corpus", "settings": SETTINGS} | options
+    return run_cells(cells, ledger, InlineExecutor(), **options)
 
 
 def expected_loss(run: RunSpec) -> float:
@@ -137,6 +150,14 @@ def _advance(state: str, step: int) -> str:
     return hashlib.sha256(f"{state}{step}".encode()).hexdigest()
 
 
+_SIGNALS = {
+    "kill_at": signal.SIGKILL,
+    "stop_at": signal.SIGSTOP,
+    "interrupt_at": signal.SIGINT,
+    "preempt_at": signal.SIGTERM,
+}
+
+
 def _misbehave(behaviour: Mapping[str, Any], step: int, corpus: Path, run: RunSpec) -> None:
     if step == behaviour.get("hang_at") and _is_due(behaviour, corpus, run):
         time.sleep(600)
@@ -144,14 +165,9 @@ def _misbehave(behaviour: Mapping[str, Any], step: int, corpus: Path, run: RunSp
         raise RuntimeError(f"seed {run.seed} cannot be trained")
     if step == behaviour.get("full_at"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(corpus))
-    if step == behaviour.get("kill_at") and _is_due(behaviour, corpus, run):
-        os.kill(os.getpid(), signal.SIGKILL)
-    if step == behaviour.get("stop_at") and _is_due(behaviour, corpus, run):
-        os.kill(os.getpid(), signal.SIGSTOP)
-    if step == behaviour.get("interrupt_at") and _is_due(behaviour, corpus, run):
-        os.kill(os.getpid(), signal.SIGINT)
-    if step == behaviour.get("preempt_at") and _is_due(behaviour, corpus, run):
-        os.kill(os.getpid(), signal.SIGTERM)
+    for name, signum in _SIGNALS.items():
+        if step == behaviour.get(name) and _is_due(behaviour, corpus, run):
+            os.kill(os.getpid(), signum)
 
 
 def _is_due(behaviour: Mapping[str, Any], corpus: Path, run: RunSpec) -> bool:
@@ -172,6 +188,27 @@ def _load_newest(resume: Sequence[Path], run: RunSpec, trunk: TrunkCache | None)
     found = [json.loads(one) for one in (read_newest_checkpoint(resume), shared) if one]
     step, state = max(found, default=(0, str(run.seed)))
     return step, state
+
+
+def start_driver(
+    folder: Path, count: int, steps: int = 10, executor: str = "inline", **environment: str
+) -> subprocess.Popen[str]:
+    """Start drive.py, in a session of its own."""
+    script = Path(__file__).with_name("drive.py")
+    return subprocess.Popen(
+        [sys.executable, str(script), str(folder), str(count), executor, str(steps)],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:

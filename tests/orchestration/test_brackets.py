@@ -4,11 +4,9 @@ import csv
 import dataclasses
 from pathlib import Path
 
-from synthetic import SETTINGS, expected_loss, make_corpus, make_ledger, make_run
+from synthetic import expected_loss, make_corpus, make_ledger, make_run, train_here
 
 from scaling.ledger.sweep_table import INDEX_PATH, tabulate
-from scaling.orchestration.driver import run_cells
-from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.sweep.cells import Cell
 from scaling.sweep.cost_model import SIX_ND
 from scaling.sweep.runspec import RunSpec
@@ -34,7 +32,7 @@ def test_bracket_runs_are_trained_but_are_not_rows_of_the_table(tmp_path: Path) 
         Cell(run=larger, budget=1e6, role="bracket", varied=("batch", corner.run_id, 2.0)),
     ]
     ledger = make_ledger(tmp_path)
-    run_cells(cells, ledger, InlineExecutor(), corpus=make_corpus(tmp_path), settings=SETTINGS)
+    train_here(cells, ledger, corpus=make_corpus(tmp_path))
     table = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
     assert set(table.run) == {corner.run_id, other.run_id}
     (bracket,) = table.brackets

@@ -14,7 +14,14 @@ from typing import Any
 
 import psutil
 import pytest
-from synthetic import expected_loss, make_cells, make_corpus, make_ledger, wait_until
+from synthetic import (
+    expected_loss,
+    make_cells,
+    make_corpus,
+    make_ledger,
+    start_driver,
+    wait_until,
+)
 
 from scaling.ledger.integrity import verify
 
@@ -57,13 +64,6 @@ def cluster() -> Iterator[Any]:
     shutil.rmtree(folder, ignore_errors=True)
     os.environ.clear()
     os.environ.update(kept)
-
-
-def start_driver(folder: Path, count: int, steps: int, address: str) -> subprocess.Popen[str]:
-    words = [str(HERE / "drive.py"), str(folder), str(count), address, str(steps)]
-    return subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
 
 
 def prepare(folder: Path, behaviour: dict[str, Any] | None = None) -> None:
@@ -159,8 +159,9 @@ except EnvironmentFault as fault:
 
 def test_an_avoided_node_is_given_no_more_attempts(cluster: Any) -> None:
     code = """
+from scaling.orchestration.executors import Needs
 from scaling.orchestration.executors.ray import RayExecutor
-executor = RayExecutor(address="joined below")
+executor = RayExecutor(Needs(address="joined below"))
 executor._ray = ray
 executor._task = ray.remote(num_cpus=1)(lambda _: ray.get_runtime_context().get_node_id())
 bad, *others = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
@@ -221,7 +222,6 @@ one.shutdown()
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        assert head.stdout is not None
         address = head.stdout.readline().strip()
         prepare(tmp_path)
         words = [str(HERE / "drive.py"), str(tmp_path), "1", address, "1"]
@@ -240,12 +240,13 @@ one.shutdown()
 
 def test_a_request_that_no_node_can_run_is_refused_at_once(cluster: Any) -> None:
     code = f"""
+from scaling.orchestration.executors import Needs
 from scaling.orchestration.executors.ray import RayExecutor
 from scaling.errors import EnvironmentFault
 ray.shutdown()
 for need in ({{"cpus_per_run": 64}}, {{"memory_per_run": 2**50}}):
     try:
-        RayExecutor(address={cluster.address!r}, **need).start()
+        RayExecutor(Needs(address={cluster.address!r}, **need)).start()
     except EnvironmentFault as fault:
         print(fault)
 """

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
+from synthetic import expected_loss, make_cells, make_corpus, make_ledger, make_run, train_here
 
 from scaling.errors import EnvironmentFault
 from scaling.files import faults
 from scaling.ledger.integrity import verify
-from scaling.orchestration.driver import run_cells
-from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.outcome import SweepOutcome
 
 CELLS = make_cells(3)
@@ -38,8 +36,7 @@ def disk() -> Iterator[Path]:
 
 
 def drive(folder: Path) -> SweepOutcome:
-    ledger = make_ledger(folder)
-    return run_cells(CELLS, ledger, InlineExecutor(), corpus=folder / "corpus", settings=SETTINGS)
+    return train_here(CELLS, make_ledger(folder))
 
 
 def fill(disk: Path) -> None:

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +22,8 @@ from synthetic import (
     make_corpus,
     make_ledger,
     make_run,
+    start_driver,
+    train_here,
     wait_until,
 )
 
@@ -45,8 +46,6 @@ from scaling.orchestration.outcome import DriverSettings, SweepOutcome
 from scaling.sweep.cells import Cell
 from scaling.sweep.execution import Execution
 
-HERE = Path(__file__).parent
-
 
 def drive(
     folder: Path,
@@ -63,18 +62,6 @@ def drive(
 
 def count_attempts(folder: Path, seed: int, **kwargs: int) -> int:
     return len(make_ledger(folder).list_attempts(make_run(seed, **kwargs).run_id))
-
-
-def start_driver(folder: Path, count: int, steps: int = 10, **environment: str) -> Any:
-    command = [sys.executable, str(HERE / "drive.py"), str(folder), str(count), "inline"]
-    return subprocess.Popen(
-        [*command, str(steps)],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 class DyingExecutor(InlineExecutor):
@@ -152,7 +139,6 @@ def test_weights_are_not_kept_if_so_set(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, execution=Execution(keep_weights=False))
     outcome = drive(tmp_path, make_cells(1), settings=settings)
     result = make_ledger(tmp_path).find_result(outcome.finished[0])
-    assert result is not None
     assert set(result.files) == {"metrics.jsonl"}
 
 
@@ -163,7 +149,6 @@ def test_a_transient_exception_is_retried_from_the_checkpoint(tmp_path: Path) ->
     outcome = drive(tmp_path, make_cells(2), {"0": {"raise_at": 6}})
     assert len(outcome.finished) == 2
     result = make_ledger(tmp_path).find_result(make_run(0).run_id)
-    assert result is not None
     assert result.loss == expected_loss(make_run(0))
     assert result.flops_spent == result.flops * 6 // 10  # steps 0-3 came from the checkpoint
 
@@ -176,7 +161,6 @@ def test_the_same_exception_twice_stops_that_run_alone(tmp_path: Path) -> None:
     assert "seed 1 cannot be trained" in failed.message
     assert count_attempts(tmp_path, 1) == 2
     failure = make_ledger(tmp_path).read_failure(failed.run_id, failed.folder.name)
-    assert failure is not None
     assert "_misbehave" in failure.traceback
 
 
@@ -215,7 +199,6 @@ def test_out_of_memory_is_retried_once_with_half_the_micro_batch(tmp_path: Path)
     # Its batches hold 2 sequences.
     (run_id,) = drive(tmp_path, make_cells(1), {"0": {"oom_above": 1}}).finished
     result = make_ledger(tmp_path).find_result(run_id)
-    assert result is not None
     assert (result.loss, result.numerics["micro_batch"]) == (expected_loss(make_run(0)), "1")
     assert count_attempts(tmp_path, 0) == 2
 
@@ -245,7 +228,6 @@ def test_a_worker_that_is_told_to_end_leaves_a_checkpoint_and_costs_its_run_noth
     assert len(drive(tmp_path, make_cells(1), behaviour, executor=OwnProcess()).finished) == 1
     assert count_attempts(tmp_path, 0) == 2  # the second attempt went beyond the step
     result = make_ledger(tmp_path).find_result(make_run(0).run_id)
-    assert result is not None
     assert result.flops_spent == result.flops * 3 // 10  # from the checkpoint after step 6
 
 
@@ -274,7 +256,6 @@ class SilentExecutor(InlineExecutor):
 
     def kill(self, attempt_id: str) -> None:
         if not self.killed:
-            assert self.hung is not None
             assert attempt_id == self.hung.attempt_id
             self.killed.append(attempt_id)
             self._queue.appendleft(self.hung)
@@ -543,7 +524,7 @@ def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(EnvironmentFault, match=r"demo.*Read-only file system"):
-        run_cells(make_cells(1), ledger, InlineExecutor(), corpus=tmp_path, settings=SETTINGS)
+        train_here(make_cells(1), ledger)
 
 
 # --- cancelling from outside ------------------------------------------------------------------
@@ -596,10 +577,7 @@ def test_a_missing_results_folder_stops_the_sweep_and_is_not_recreated(
             ledger.folder.mkdir()
 
     with pytest.raises(EnvironmentFault, match=r"demo: the folder is gone.* same command then"):
-        run_cells(
-            make_cells(6), ledger, InlineExecutor(), corpus=make_corpus(tmp_path),
-            settings=SETTINGS, announce=strike,
-        )  # fmt: skip
+        train_here(make_cells(6), ledger, corpus=make_corpus(tmp_path), announce=strike)
     assert ledger.folder.exists() == (how == "replaced")
     if how == "replaced":
         assert list(ledger.folder.iterdir()) == []
@@ -628,12 +606,7 @@ def test_a_changed_corpus_stops_the_sweep_at_the_first_run(
         raise IntegrityError("train.bin changed since it was written")
 
     if how == "edited":  # stands for a manifest that no longer matches
-        monkeypatch.setattr(
-            "scaling.orchestration.ground.open_shards",
-            lambda folder: (_ for _ in ()).throw(
-                IntegrityError("train.bin changed since it was written")
-            ),
-        )
+        monkeypatch.setattr("scaling.orchestration.ground.open_shards", refuse)
 
     def strike(run_id: str) -> None:
         shard = corpus / "train.bin"
@@ -646,10 +619,7 @@ def test_a_changed_corpus_stops_the_sweep_at_the_first_run(
 
     ledger = make_ledger(tmp_path)
     with pytest.raises(IntegrityError, match=says):
-        run_cells(
-            make_cells(24), ledger, InlineExecutor(), corpus=corpus, settings=SETTINGS,
-            announce=strike,
-        )  # fmt: skip
+        train_here(make_cells(24), ledger, announce=strike)
     begun = sum(len(ledger.list_attempts(run.run_id)) for run in map(make_run, range(24)))
     assert begun <= 2
 

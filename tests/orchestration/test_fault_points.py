@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from synthetic import SETTINGS, expected_loss, make_corpus, make_ledger, make_run
+from synthetic import SETTINGS, expected_loss, make_corpus, make_ledger, make_run, train_here
 
 from scaling.data.shards import open_shards, prepare_corpus
 from scaling.files import faults
 from scaling.ledger.integrity import verify
-from scaling.orchestration.driver import run_cells
-from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.sweep.cells import Cell
 
 SHARED = Path("/dev/shm")
@@ -31,6 +29,7 @@ BEHAVIOUR = {
     "2": {"raise_at": 2, "times": 99},
     "3": {"diverge": True},
 }
+SHARING = dataclasses.replace(SETTINGS, share_trunks=True, backoff=0.0)
 GIVEN_UP = make_run(2).run_id
 # Reached at every small write, which has a point of its own too: the default suite kills only at
 # the first and the last time.
@@ -43,19 +42,17 @@ OFTEN = (
 
 def drive_sweep(folder: Path) -> None:
     """Interrupted, continued; then one result is set aside and trained again."""
-    corpus = folder / "corpus"
-    settings = dataclasses.replace(SETTINGS, share_trunks=True, backoff=0.0)
     ledger = make_ledger(folder)
     for _ in range(2):
-        run_cells(CELLS, ledger, InlineExecutor(), corpus=corpus, settings=settings)
+        train_here(CELLS, ledger, settings=SHARING)
     ledger.set_aside(make_run(1).run_id)
-    run_cells(CELLS, ledger, InlineExecutor(), corpus=corpus, settings=settings)
+    train_here(CELLS, ledger, settings=SHARING)
 
 
 def mend_ledger(folder: Path) -> None:
     """A result is lost and a stray file left; both are put right."""
     ledger = make_ledger(folder)
-    run_cells(CELLS[2:3], ledger, InlineExecutor(), corpus=folder / "corpus", settings=SETTINGS)
+    train_here(CELLS[2:3], ledger)
     (ledger.folder / "runs" / make_run(1).run_id / "result.json").unlink(missing_ok=True)
     (ledger.folder / "some.tmp").touch()
     verify(ledger, CELLS, repair=True)
@@ -120,15 +117,8 @@ def check_state(folder: Path, *, allowed: set[str]) -> dict[str, str]:
 
 def check_sweep(folder: Path) -> None:
     kept = check_state(folder, allowed={"index", "stray"})
-    settings = dataclasses.replace(SETTINGS, share_trunks=True, backoff=0.0)
     for _ in range(2):  # the first call may be interrupted
-        outcome = run_cells(
-            CELLS,
-            make_ledger(folder),
-            InlineExecutor(),
-            corpus=folder / "corpus",
-            settings=settings,
-        )
+        outcome = train_here(CELLS, make_ledger(folder), settings=SHARING)
     assert {failed.run_id for failed in outcome.failed} == {GIVEN_UP}
     ledger = make_ledger(folder)
     stored = ledger.read_results(check="files")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from synthetic import wait_until
+from synthetic import is_at_work, wait_until
 
 # The driver starts a worker in a session of its own, as Ray does, prints its pid, and then acts.
 CODE = """
@@ -38,7 +38,6 @@ def start(act: str) -> tuple[subprocess.Popen[str], psutil.Process, psutil.Proce
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
     assert process.stdout.readline() == "None\n"
     driver, worker = (psutil.Process(int(pid)) for pid in process.stdout.readline().split())
     return process, driver, worker
@@ -46,18 +45,9 @@ def start(act: str) -> tuple[subprocess.Popen[str], psutil.Process, psutil.Proce
 
 def let_go(process: subprocess.Popen[str]) -> str:
     """Let the driver act; returns the line it then prints."""
-    assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.write("go\n")
     process.stdin.flush()
     return process.stdout.readline()
-
-
-def is_at_work(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 @pytest.mark.parametrize("code", [0, 3, 130])
@@ -128,8 +118,6 @@ def test_a_closed_terminal_is_ignored_under_nohup() -> None:
     with subprocess.Popen(
         ["nohup", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
         assert process.stdout.readline() == b"None\n"
         driver = psutil.Process(int(process.stdout.readline().split()[0]))
         process.stdin.write(b"go\n")
@@ -146,8 +134,6 @@ def test_killing_the_command_kills_the_driver_and_its_session() -> None:
     # Without a parent, like Ray's agents; the worker of CODE is in a session that is not Ray's.
     agent = "os.system('sleep 600 & echo $!'); sys.stdout.flush()"
     process, driver, worker = start(agent)
-    assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.write("go\n")
     process.stdin.flush()
     orphan = psutil.Process(int(process.stdout.readline()))

@@ -147,7 +147,6 @@ def test_one_node_that_fails_ends_all(cluster: Any, tmp_path: Path) -> None:
     run_id, attempts = read_only_run(ledger)
     assert len(attempts) == 2, errors  # the same failure twice gives up the run
     failure = ledger.read_failure(run_id, attempts[0])
-    assert failure is not None
     assert failure.message == "node 1: its trainer ended with exit code 3"
     assert "node 1: the last line" in failure.traceback
     for attempt in attempts:
@@ -163,7 +162,6 @@ def test_a_death_on_one_node_is_continued_on_all_nodes(
     driver = start(tmp_path, cluster.address)
     second = wait_for_node(ledger, 1)
     worker = second.parent()
-    assert worker is not None
     raylet = worker.parent()
     struck = {"trainer": second, "worker": worker, "node": raylet}[victim]
     nodes = [
@@ -176,7 +174,6 @@ def test_a_death_on_one_node_is_continued_on_all_nodes(
     if victim == "node":
         cluster.remove_node(nodes[0], allow_graceful=False)
     else:
-        assert struck is not None
         struck.kill()
     _, errors = driver.communicate(timeout=300)
     if victim == "node":
@@ -186,10 +183,8 @@ def test_a_death_on_one_node_is_continued_on_all_nodes(
     # The attempt was continued.
     assert (ledger.attempt_folder(run_id, first) / "run").exists() is False
     failure = ledger.read_failure(run_id, first)
-    assert failure is not None
     assert failure.message.startswith("node 1: "), failure
     result = ledger.find_result(run_id)
-    assert result is not None
     assert result.flops_spent < result.flops
     assert newest == result.attempt_id
     assert {one.kind for one in verify(ledger)} <= {"index", "stray"}

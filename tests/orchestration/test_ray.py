@@ -10,10 +10,10 @@ import re
 import signal
 import stat
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -21,16 +21,19 @@ import pytest
 from synthetic import (
     SETTINGS,
     expected_loss,
+    is_at_work,
     make_cells,
     make_corpus,
     make_ledger,
     make_run,
+    start_driver,
     wait_until,
 )
 
 from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.integrity import verify
 from scaling.orchestration.driver import run_cells
+from scaling.orchestration.executors import Needs
 from scaling.orchestration.executors import ray as ray_executor
 from scaling.orchestration.executors.ray import RayExecutor
 
@@ -77,13 +80,6 @@ def intrude(folder: Path) -> str:
     return "inside" if (session / "planted").exists() or (session / "mine").exists() else "kept out"
 
 
-def start_driver(folder: Path, count: int, steps: int) -> Any:
-    command = [sys.executable, str(HERE / "drive.py"), str(folder), str(count), "ray", str(steps)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
 @pytest.mark.ray
 def test_a_ray_sweep_is_private_survives_dead_workers_and_leaves_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -121,10 +117,8 @@ def test_a_ray_sweep_is_private_survives_dead_workers_and_leaves_nothing(
     attempts = [len(ledger.list_attempts(make_run(seed).run_id)) for seed in range(8)]
     assert attempts == [2, 2, 1, 3, 2, 2, 2, 1]
     halved = ledger.find_result(make_run(6).run_id)
-    assert halved is not None
     assert halved.numerics["micro_batch"] == "1"
     resumed = ledger.find_result(make_run(0).run_id)
-    assert resumed is not None
     assert resumed.loss == expected_loss(make_run(0))
     assert resumed.flops_spent < resumed.flops
     assert verify(ledger, cells) == ()
@@ -141,13 +135,13 @@ def test_a_ray_sweep_is_private_survives_dead_workers_and_leaves_nothing(
 @pytest.mark.ray
 def test_a_killed_driver_is_continued_at_once(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
-    process = start_driver(tmp_path, 6, 20)
+    process = start_driver(tmp_path, 6, 20, "ray")
     ledger_path = tmp_path / "results" / "demo"
     wait_until(lambda: len(list(ledger_path.glob("runs/*/result.json"))) >= 2)
     process.kill()
     process.communicate()
     kept = make_ledger(tmp_path).read_results().digests
-    again = start_driver(tmp_path, 6, 20)
+    again = start_driver(tmp_path, 6, 20, "ray")
     said, errors = again.communicate()
     assert again.returncode == 0, errors
     assert json.loads(said)["finished"] == 6
@@ -169,7 +163,7 @@ def test_any_process_may_be_killed_without_leftovers_or_losses(
     tmp_path: Path, victim: str, code: int
 ) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
-    process = start_driver(tmp_path, 6, 20)
+    process = start_driver(tmp_path, 6, 20, "ray")
     ledger_path = tmp_path / "results" / "demo"
     wait_until(lambda: len(list(ledger_path.glob("runs/*/result.json"))) >= 2)
     kept = make_ledger(tmp_path).read_results().digests
@@ -181,7 +175,7 @@ def test_any_process_may_be_killed_without_leftovers_or_losses(
     assert process.returncode == code, said
     assert ("same command" in said) == (victim != "guardian")
     wait_until(lambda: not any(map(is_at_work, family)))
-    again = start_driver(tmp_path, 6, 20)
+    again = start_driver(tmp_path, 6, 20, "ray")
     said, errors = again.communicate()
     assert again.returncode == 0, errors
     digests = make_ledger(tmp_path).read_results(check="files").digests
@@ -197,7 +191,7 @@ def test_a_daemon_killed_while_ray_starts_is_not_waited_for(
     tmp_path: Path, victim: str, after: float
 ) -> None:
     make_corpus(tmp_path)
-    process = start_driver(tmp_path, 4, 10)
+    process = start_driver(tmp_path, 4, 10, "ray")
     wait_until(lambda: bool(find_named(process, victim)))
     time.sleep(after)
     family = psutil.Process(process.pid).children(recursive=True)
@@ -224,7 +218,7 @@ def find_named(process: Any, name: str) -> list[psutil.Process]:
 @pytest.mark.ray
 def test_the_second_ctrl_c_ends_everything(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"hang_at": 5}})
-    process = start_driver(tmp_path, 2, 1000)
+    process = start_driver(tmp_path, 2, 1000, "ray")
     wait_until(lambda: len(list(tmp_path.rglob("heartbeat"))) >= 2)
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
@@ -236,16 +230,10 @@ def test_the_second_ctrl_c_ends_everything(tmp_path: Path) -> None:
     assert not any(map(is_at_work, family))
 
 
-def is_at_work(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
 @pytest.mark.ray
 def test_ctrl_c_reaches_workers_through_the_driver_only(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
-    process = start_driver(tmp_path, 2, 1000)
+    process = start_driver(tmp_path, 2, 1000, "ray")
     wait_until(lambda: len(list(tmp_path.rglob("checkpoint-*.pt"))) >= 2)
     family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process gets it
@@ -258,22 +246,21 @@ def test_ctrl_c_reaches_workers_through_the_driver_only(tmp_path: Path) -> None:
     assert not [path for path in attempts if (path / "failed.json").exists()]
 
 
+def replace_ray(monkeypatch: pytest.MonkeyPatch, init: Callable[..., None]) -> None:
+    ray = SimpleNamespace(exceptions=None, init=init, shutdown=lambda: None)
+    monkeypatch.setattr(importlib, "import_module", lambda name: ray)
+
+
 def test_a_ray_that_does_not_start_suggests_the_inline_executor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tries: list[int] = []
 
-    class Broken:
-        exceptions: Any = None
+    def fail(**options: Any) -> None:
+        tries.append(1)
+        raise RuntimeError("the raylet timed out\nand more")
 
-        def init(self, **options: Any) -> None:
-            tries.append(1)
-            raise RuntimeError("the raylet timed out\nand more")
-
-        def shutdown(self) -> None:
-            pass
-
-    monkeypatch.setattr(importlib, "import_module", lambda name: Broken())
+    replace_ray(monkeypatch, fail)
     with pytest.raises(EnvironmentFault, match=r"in 3 tries: .*timed out\. .*executor inline"):
         RayExecutor(cpus=2).start()
     assert len(tries) == 3
@@ -286,17 +273,11 @@ def test_a_ray_that_does_not_answer_is_not_waited_for(
     """As under a memory limit: its daemons live but start no worker."""
     monkeypatch.setattr(ray_executor, "_START_SECONDS", 0.5)
 
-    class Mute:
-        exceptions: Any = None
+    def wait(**options: Any) -> None:
+        while True:
+            time.sleep(0.01)
 
-        def init(self, **options: Any) -> None:
-            while True:
-                time.sleep(0.01)
-
-        def shutdown(self) -> None:
-            pass
-
-    monkeypatch.setattr(importlib, "import_module", lambda name: Mute())
+    replace_ray(monkeypatch, wait)
     with pytest.raises(EnvironmentFault, match=r"it did not answer .*ulimit -v.* inline"):
         RayExecutor(cpus=2).start()
     assert not list_ray_folders()
@@ -304,7 +285,7 @@ def test_a_ray_that_does_not_answer_is_not_waited_for(
 
 def test_a_request_that_does_not_fit_is_refused_before_ray_starts() -> None:
     with pytest.raises(EnvironmentFault, match="needs 64 CPU cores, this machine has 2"):
-        RayExecutor(cpus=2, cpus_per_run=64).start()
+        RayExecutor(Needs(cpus_per_run=64), cpus=2).start()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "auto"])
@@ -314,7 +295,7 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # a folder in which no cluster was started
     with pytest.raises(EnvironmentFault, match=f"no Ray cluster can be joined at '{address}'"):
-        RayExecutor(address=address).start()
+        RayExecutor(Needs(address=address)).start()
 
 
 @pytest.mark.parametrize(
@@ -323,4 +304,4 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(
 )
 def test_an_address_that_is_not_rays_is_refused_with_the_right_one(address: str, what: str) -> None:
     with pytest.raises(UsageError, match=what):
-        RayExecutor(address=address).start()
+        RayExecutor(Needs(address=address)).start()

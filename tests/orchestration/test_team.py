@@ -38,7 +38,6 @@ def train_on_two(
     run = sweep.plan.cells[0].run
     request = make_request(sweep, ledger, run, ledger.advance_term())
     folder, how = ledger.attempt_folder(run.run_id, request.attempt_id), request.execution.own
-    assert how is not None
     assert how.nodes == 2
     team = Team(folder, 2)
 

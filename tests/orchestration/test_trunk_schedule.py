@@ -3,12 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from synthetic import SETTINGS, expected_loss, make_corpus, make_ledger, make_run
+from synthetic import SETTINGS, expected_loss, make_corpus, make_ledger, make_run, train_here
 
 from scaling.ledger.integrity import verify
 from scaling.ledger.trunk_cache import TrunkCache
-from scaling.orchestration.driver import run_cells
-from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.trunk_schedule import TrunkSchedule
 from scaling.sweep.cells import Cell
 from scaling.sweep.runspec import RunSpec
@@ -21,13 +19,8 @@ SHORT, MIDDLE, LONG = (make_run(0, steps=steps) for steps in (10, 20, 30))  # le
 def drive(folder: Path, runs: list[RunSpec], behaviour: dict | None = None, shared: bool = True):
     cells = [Cell(run=run, budget=1e6, role="grid") for run in runs]
     ledger = make_ledger(folder)
-    run_cells(
-        cells,
-        ledger,
-        InlineExecutor(),
-        corpus=make_corpus(folder, behaviour),
-        settings=SHARED if shared else SETTINGS,
-    )
+    make_corpus(folder, behaviour)
+    train_here(cells, ledger, settings=SHARED if shared else SETTINGS)
     results = ledger.read_results().results
     assert {run_id: one.loss for run_id, one in results.items()} == {
         run.run_id: expected_loss(run) for run in runs

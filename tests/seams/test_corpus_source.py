@@ -9,7 +9,7 @@ from scaling.data.documents import Document
 from scaling.data.shards import Draft, open_shards, prepare_once
 from scaling.data.sources import prepare_source
 from scaling.errors import SpecError
-from scaling.sweep.corpus_sources import SOURCES, Source, describe_sources
+from scaling.sweep.corpus_sources import SOURCES, Source, describe_sources, load_function
 from scaling.sweep.reading import parse_sweep
 
 HERE = __name__
@@ -93,4 +93,4 @@ def test_the_page_of_keys_names_an_added_source() -> None:
 
 def test_every_registered_reader_can_be_imported() -> None:
     for source in SOURCES.values():
-        assert callable(source.load_reader()), source.name
+        assert callable(load_function(source.reader)), source.name

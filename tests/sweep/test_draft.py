@@ -177,7 +177,6 @@ def test_text_too_small_for_the_compute_is_refused_with_the_most_it_allows(
     said = str(init("mine", "--total-flops", "1e15", root=root).exception)
     assert "passes" in said
     found = re.search(r"at most --total-flops (\S+)\.$", said)
-    assert found is not None
     assert init("mine", "--total-flops", found[1], root=root).exception is None
     above = f"{1.2 * float(found[1]):g}"
     assert "passes" in str(init("more", "--total-flops", above, root=root).exception)

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 from kept_tensors import noting_kept
+from known_run import plan_shape
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from scaling.sweep.families.recurrent import LSTM, RNN
 from scaling.sweep.reading import parse_sweep
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape
 from scaling.training.engines import build_engine
 from scaling.training.parametrization import build_model
@@ -28,9 +26,7 @@ def make_shape(family, width, *, vocab=32, length=16):
 
 
 def make_run(family, width, **sizes):
-    shape = make_shape(family, width, **sizes)
-    recipe = decide_recipe(shape, 30e3, RecipeSpec())
-    return RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=3)
+    return plan_shape(make_shape(family, width, **sizes), seed=3)
 
 
 def test_parameter_counts_and_flops_agree_with_a_hand_calculation():

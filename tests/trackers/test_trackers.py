@@ -13,12 +13,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "orchestration"))
 
-from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
+from synthetic import expected_loss, make_cells, make_corpus, make_ledger, make_run, train_here
 
 from scaling.errors import IntegrityError, UsageError
 from scaling.ledger.commit import Ledger
-from scaling.orchestration.driver import run_cells
-from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.trackers import open_tracker, require_tracker
 from scaling.trackers.feed import Feed
 from scaling.trackers.protocol import TrackedRun, TrackerName
@@ -49,14 +47,7 @@ def train(
     folder: Path, count: int, announce: Callable[[str], None] | None = None, **behaviour: Any
 ) -> Ledger:
     ledger, corpus = make_ledger(folder), make_corpus(folder, behaviour)
-    run_cells(
-        make_cells(count),
-        ledger,
-        InlineExecutor(),
-        corpus=corpus,
-        settings=SETTINGS,
-        announce=announce,
-    )
+    train_here(make_cells(count), ledger, corpus=corpus, announce=announce)
     return ledger
 
 

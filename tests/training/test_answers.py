@@ -4,16 +4,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import test_probes_exact
 import torch
+from known_run import plan_shape
 from torch import nn
 
 from scaling.data import arithmetic
 from scaling.data.questions import ask_questions
 from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.ladder import list_ladder
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import RunSpec
 from scaling.training.generation import Choice, generate
 from scaling.training.parametrization import build_model
 from scaling.training.probes import answers
@@ -24,16 +23,9 @@ LENGTH = 3  # tokens of an answer
 
 
 def make_trained(model: nn.Module, questions: int = 200) -> SimpleNamespace:
-    shared: dict = {}
-
-    def share(key, make):
-        if key not in shared:
-            shared[key] = make()
-        return shared[key]
-
-    return SimpleNamespace(
-        options={"questions": questions}, run=SimpleNamespace(seed=0), look_up=lambda: None,
-        share=share, model=model, shards=SimpleNamespace(name=CORPUS),
+    return test_probes_exact.make_trained(
+        options={"questions": questions}, run=SimpleNamespace(seed=0), model=model,
+        shards=SimpleNamespace(name=CORPUS),
     )  # fmt: skip
 
 
@@ -89,9 +81,7 @@ def test_greedy_text_is_right_as_often_as_every_token_after_the_right_ones(famil
     """The identity that lets exact answers be scored without generating text, on models that have
     memorised some of the answers."""
     shape = list_ladder(arithmetic.VOCABULARY, 16, family=family, max_params=9e3)[-1]
-    recipe = decide_recipe(shape, 30e3, RecipeSpec())
-    run = RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=1)
-    model = build_model(run)
+    model = build_model(plan_shape(shape))
     asked = ask_questions(CORPUS, np.random.default_rng(0), 150)
     whole = torch.from_numpy(np.concatenate((asked.prompts, asked.answers), axis=1))
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)

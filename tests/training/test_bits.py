@@ -1,16 +1,13 @@
 """In every engine and precision a repeated or resumed run is identical bit for bit."""
 
+import dataclasses
 import json
 
 import pytest
-from test_trainer import corpus, curve, load_weights, make_run, train
+from known_run import plan_shape
+from test_trainer import corpus, curve, make_run, stop_and_resume, train, train_twice
 
-from scaling.ledger.results import RunInterrupted
-from scaling.sweep.execution import Execution
 from scaling.sweep.ladder import list_ladder
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training import trainer
 from scaling.training.engines import build_engine
@@ -34,35 +31,18 @@ def numerics(request, monkeypatch) -> str:
 
 def make_wide_run(corpus, **recipe):
     """Wide enough for products that are copied into panels."""
-    run = make_run(corpus, **recipe)
-    return run.__class__(
-        shape=make_shape(256, 32, d_model=96, n_layers=2),
-        recipe=run.recipe,
-        data_digest=run.data_digest,
-        seed=run.seed,
-    )
+    shape = make_shape(256, 32, d_model=96, n_layers=2)
+    return dataclasses.replace(make_run(corpus, **recipe), shape=shape)
 
 
 def test_the_same_run_twice_gives_the_same_curve(corpus, tmp_path, numerics):
-    run = make_wide_run(corpus, steps=30)
-    one, two = (train(run, corpus, tmp_path / name) for name in "ab")
-    assert one.loss == two.loss
-    assert curve(tmp_path / "a") == curve(tmp_path / "b")
-    assert load_weights(tmp_path / "a") == load_weights(tmp_path / "b")
+    train_twice(make_wide_run(corpus, steps=30), corpus, tmp_path)
 
 
 @pytest.mark.parametrize("micro_batch", [None, 3])
 def test_a_killed_run_resumes_bit_for_bit(corpus, tmp_path, numerics, micro_batch):
     run = make_wide_run(corpus, steps=30)
-    whole = train(run, corpus, tmp_path / "whole", micro_batch=micro_batch)
-    with pytest.raises(RunInterrupted):
-        train(run, corpus, tmp_path / "first", stop_after=13, micro_batch=micro_batch)
-    resumed = train(
-        run, corpus, tmp_path / "second", resume=(tmp_path / "first",), micro_batch=micro_batch
-    )
-    assert resumed.loss == whole.loss
-    assert curve(tmp_path / "second") == curve(tmp_path / "whole")
-    assert load_weights(tmp_path / "second") == load_weights(tmp_path / "whole")
+    _, resumed = stop_and_resume(run, corpus, tmp_path, stop_after=13, micro_batch=micro_batch)
     assert resumed.numerics["micro_batch"] == ("batch" if micro_batch is None else "3")
 
 
@@ -71,16 +51,7 @@ def test_precisions_differ_and_the_numerics_record_them(corpus, tmp_path):
     found = {}
     for precision in ("float32", "mixed"):
         folder = tmp_path / precision
-        folder.mkdir()
-        found[precision] = trainer.train_run(
-            run,
-            corpus=corpus,
-            attempt=folder,
-            resume=(),
-            execution=Execution(keep_weights=False, precision=precision),
-            should_stop=lambda: False,
-            report=lambda tokens, loss: None,
-        )
+        found[precision] = train(run, corpus, folder, keep_weights=False, precision=precision)
     single, mixed = found["float32"], found["mixed"]
     assert single.numerics["dtype"] == "float32"
     assert mixed.numerics["dtype"] == "float32, products and attention in bfloat16"
@@ -92,12 +63,7 @@ def test_precisions_differ_and_the_numerics_record_them(corpus, tmp_path):
 def test_a_recurrence_stays_in_float32_and_the_numerics_record_it():
     for family in ("rnn", "lstm"):
         (shape, *_) = list_ladder(64, 16, family=family, max_params=1e4)
-        run = RunSpec(
-            shape=shape,
-            recipe=decide_recipe(shape, 1e4, RecipeSpec()),
-            data_digest="0" * 24,
-            seed=0,
-        )
+        run = plan_shape(shape, 1e4)
         said = trainer._describe_dtype(run, "mixed")
         assert said == "float32, the head's products in bfloat16"
         halved = [

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from known_run import change_recipe
+from test_trainer import train
 
 from scaling.data.sources import prepare_synthetic
 from scaling.sweep.corpus_spec import CorpusSpec
-from scaling.sweep.execution import Execution
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training import trainer
 from scaling.training.divergence import find_rise, has_exploded
-from scaling.training.trainer import train_run
 
 STEPS = 120
 RATE = 0.01
@@ -78,15 +77,7 @@ def train_short(corpus, folder: Path, *, seed: int, factor: float = 1.0):
     shape = make_shape(corpus.facts.vocab_size, 32, d_model=16, n_layers=2)
     run = RunSpec(shape=shape, recipe=recipe, data_digest=corpus.facts.digest, seed=seed)
     folder.mkdir()
-    return run, train_run(
-        run,
-        corpus=corpus.folder,
-        attempt=folder,
-        resume=(),
-        execution=Execution(keep_weights=False),
-        should_stop=lambda: False,
-        report=lambda tokens, loss: None,
-    )
+    return run, train(run, corpus.folder, folder, keep_weights=False)
 
 
 def test_no_short_run_is_stopped_half_way(corpus, tmp_path):

@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from known_run import plan_shape
 from torch import nn
 
 from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.ladder import list_ladder
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import RunSpec
 from scaling.training.generation import Choice, Reader, draw, generate, weigh
 from scaling.training.parametrization import build_model
 
@@ -30,8 +28,7 @@ class Uncached(nn.Module):
 def build(family: str, *, seq_len: int = 24) -> nn.Module:
     """A model with non-zero logits; an untrained one has a head of zeros."""
     shape = list_ladder(32, seq_len, family=family, max_params=2e4)[-1]
-    recipe = decide_recipe(shape, 30e3, RecipeSpec())
-    model = build_model(RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=1)).eval()
+    model = build_model(plan_shape(shape)).eval()
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_engines import RECIPE, SHAPES, draw_tokens, make_run
-from test_trainer import corpus, curve, load_weights, train
+from test_engines import RECIPE, SHAPES, check_parts, draw_tokens, make_run
+from test_trainer import corpus, stop_and_resume, train, train_twice
 from test_trainer import make_run as make_real_run
 from torch.nn import functional as F
 
@@ -125,13 +125,7 @@ def test_only_products_and_attention_are_computed_in_bfloat16() -> None:
 def test_parts_of_a_batch_of_two_lengths_add_up() -> None:
     engine = CudaEngine(make_run(SHAPE), device="cpu")
     move_away_from_the_start(engine)
-    tokens = draw_tokens(SHAPE, 3)
-    whole = engine.add_gradient(tokens, 1.0)
-    gradient = engine.optimizer.gradient.clone()
-    engine.optimizer.gradient.zero_()
-    parts = [engine.add_gradient(part, len(part) / 3) for part in (tokens[:2], tokens[2:])]
-    assert float(2 * parts[0] + parts[1]) / 3 == pytest.approx(float(whole), rel=1e-6)
-    torch.testing.assert_close(engine.optimizer.gradient, gradient, rtol=1e-4, atol=1e-7)
+    check_parts(engine, draw_tokens(SHAPE, 3), 2)
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -181,25 +175,15 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
 
 
 def test_the_same_run_gives_the_same_bits_on_the_gpu_path(corpus, tmp_path, as_on_a_gpu) -> None:
-    run = make_real_run(corpus)
-    one, two = (train(run, corpus, tmp_path / name) for name in "ab")
-    assert one.numerics["engine"] == "cuda"
-    assert one.loss == two.loss
-    assert curve(tmp_path / "a") == curve(tmp_path / "b")
-    assert load_weights(tmp_path / "a") == load_weights(tmp_path / "b")
+    measured = train_twice(make_real_run(corpus), corpus, tmp_path)
+    assert measured.numerics["engine"] == "cuda"
 
 
 @pytest.mark.parametrize("stop_after", [1, 31])
 def test_a_stopped_run_resumes_bit_for_bit_on_the_gpu_path(
     corpus, tmp_path, as_on_a_gpu, stop_after
 ) -> None:
-    run = make_real_run(corpus)
-    whole = train(run, corpus, tmp_path / "whole")
-    with pytest.raises(RunInterrupted):
-        train(run, corpus, tmp_path / "first", stop_after=stop_after)
-    resumed = train(run, corpus, tmp_path / "second", resume=(tmp_path / "first",))
-    assert resumed.loss == whole.loss
-    assert curve(tmp_path / "second") == curve(tmp_path / "whole")
+    stop_and_resume(make_real_run(corpus), corpus, tmp_path, stop_after=stop_after)
 
 
 @pytest.mark.parametrize("on_gpu_first", [True, False])

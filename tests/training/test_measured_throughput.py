@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from known_run import plan_shape
 
 from scaling.data.shards import prepare_corpus
 from scaling.sweep.execution import Execution
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training.throughput import measure_throughput
 
@@ -28,12 +26,7 @@ def test_steps_start_and_evaluation_are_timed(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     shape = make_shape(256, 32, d_model=8, n_layers=2)
-    run = RunSpec(
-        shape=shape,
-        recipe=decide_recipe(shape, 1e5, RecipeSpec()),
-        data_digest=corpus.facts.digest,
-        seed=0,
-    )
+    run = plan_shape(shape, 1e5, data_digest=corpus.facts.digest)
     threads = torch.get_num_threads()
     found = measure_throughput([run], corpus=corpus.folder, device="here", execution=Execution())
     torch.set_num_threads(threads)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from known_run import plan_shape
 from torch import nn
 
 from scaling.data import brackets, pairs, synthetic
@@ -15,9 +16,6 @@ from scaling.data.batches import BatchOrder
 from scaling.errors import UsageError
 from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.ladder import list_ladder
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import RunSpec
 from scaling.training.probes import (
     copying,
     gradients,
@@ -32,9 +30,7 @@ from scaling.training.probes import (
 
 
 def make_run(family="lstm", *, seq_len=24, vocab=32):
-    shape = list_ladder(vocab, seq_len, family=family, max_params=2e4)[-1]
-    recipe = decide_recipe(shape, 30e3, RecipeSpec())
-    return RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=1)
+    return plan_shape(list_ladder(vocab, seq_len, family=family, max_params=2e4)[-1])
 
 
 def make_trained(*, options=None, run=None, measure_losses=None, **more):

@@ -10,34 +10,15 @@ import numpy as np
 import pytest
 import test_trainer
 import torch
-from test_trainer import make_run
+from test_trainer import make_run, stop_and_resume, train
 
 from scaling.data.batches import BatchOrder, take_part
 from scaling.data.shards import open_shards, prepare_corpus
 from scaling.errors import IntegrityError
-from scaling.ledger.results import RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
-from scaling.sweep.execution import Execution
 from scaling.training.parametrization import build_model
-from scaling.training.trainer import train_run
 
 corpus = test_trainer.corpus
-
-
-def train(run, corpus, attempt, *, parent=None, resume=(), stop_after=None, trunk=None, **how):
-    attempt.mkdir(exist_ok=True)
-    polls = iter(range(10**9))
-    return train_run(
-        run,
-        corpus=corpus,
-        attempt=attempt,
-        resume=resume,
-        execution=Execution(**how),
-        should_stop=lambda: stop_after is not None and next(polls) + 1 >= stop_after,
-        report=lambda tokens, loss: None,
-        trunk=trunk,
-        parent=parent,
-    )
 
 
 def read_held_out(attempt):
@@ -104,11 +85,7 @@ def test_its_optimiser_starts_fresh(corpus, parent, tmp_path):
 def test_a_stopped_run_continues_with_the_same_bits(corpus, parent, tmp_path, stop_after):
     run = start_run(corpus, parent, steps=40)
     how = {"parent": parent[1], "halvings": 2}
-    whole = train(run, corpus, tmp_path / "whole", **how)
-    with pytest.raises(RunInterrupted):
-        train(run, corpus, tmp_path / "first", stop_after=stop_after, **how)
-    resumed = train(run, corpus, tmp_path / "second", resume=(tmp_path / "first",), **how)
-    assert resumed.loss == whole.loss
+    stop_and_resume(run, corpus, tmp_path, stop_after=stop_after, **how)
     assert read_held_out(tmp_path / "second") == read_held_out(tmp_path / "whole")
 
 

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import test_probes_exact
 import torch
+from known_run import plan_shape
 from torch import nn
 
 from scaling.data import biased_people, closed_world, people
@@ -14,9 +16,6 @@ from scaling.data.people import STATEMENT
 from scaling.sweep.counting import count_total_params
 from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.ladder import list_ladder
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import RunSpec
 from scaling.training.parametrization import build_model
 from scaling.training.probes import biased_people as bias
 from scaling.training.probes import closed_world as knowledge
@@ -37,13 +36,6 @@ def name_biased(exponent: float) -> str:
 
 def make_trained(model: nn.Module | None, corpus: str, *, samples=2000, run=None, steps=400):
     """Make what a probe sees of a run that read 400 windows of the text, without a ledger."""
-    shared: dict = {}
-
-    def share(key, make):
-        if key not in shared:
-            shared[key] = make()
-        return shared[key]
-
     source = closed_world if corpus.startswith("closed_world") else biased_people
     found = source.open_world(corpus)
     world = getattr(found, "world", found)
@@ -52,10 +44,10 @@ def make_trained(model: nn.Module | None, corpus: str, *, samples=2000, run=None
     run = run or SimpleNamespace(
         seed=0, recipe=recipe, shape=SimpleNamespace(seq_len=SEQ_LEN, head_size=16)
     )
-    return SimpleNamespace(
-        options={"samples": samples}, run=run, look_up=lambda: None, share=share, model=model,
-        shards=SimpleNamespace(name=corpus, train=train, sequence=None),
-    )  # fmt: skip
+    shards = SimpleNamespace(name=corpus, train=train, sequence=None)
+    return test_probes_exact.make_trained(
+        options={"samples": samples}, run=run, model=model, shards=shards
+    )
 
 
 class Predictor(nn.Module):
@@ -195,8 +187,7 @@ def test_model_sure_of_wrong_values_has_fewer_bits_than_none() -> None:
 def test_untrained_model_is_at_chance(family: str) -> None:
     world = closed_world.open_world(CLOSED)
     shape = list_ladder(world.vocab_size, SEQ_LEN, family=family, max_params=9e3)[-1]
-    recipe = decide_recipe(shape, 20e3, RecipeSpec())
-    run = RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=1)
+    run = plan_shape(shape, 20e3)
     trained = make_trained(build_model(run).eval(), CLOSED, run=run)
     # The head starts at zero, so all values are equally likely.
     assert knowledge.measure_confidence(trained)[0] == pytest.approx(1 / VALUES, rel=1e-9)
@@ -208,8 +199,7 @@ def test_untrained_model_is_at_chance(family: str) -> None:
 def test_capacity_is_bits_over_all_stored_parameters() -> None:
     world = closed_world.open_world(CLOSED)
     shape = list_ladder(world.vocab_size, SEQ_LEN, max_params=9e3)[-1]
-    recipe = decide_recipe(shape, 20e3, RecipeSpec())
-    run = RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=1)
+    run = plan_shape(shape, 20e3)
     trained = make_trained(Predictor(world, know(world)), CLOSED, run=run)
     bits = closed_world.count_bits(100, 2, VALUES)
     found = knowledge.measure_capacity(trained)[0]

@@ -49,12 +49,15 @@ def train(
     corpus,
     attempt,
     *,
-    resume=(),
     stop_after=None,
-    keep_weights=True,
+    parent=None,
+    resume=(),
     trunk=None,
-    micro_batch=None,
+    should_stop=None,
+    report=None,
+    **how,
 ):
+    """Train a run, or stop it after some polls; `how` as in Execution."""
     attempt.mkdir(exist_ok=True)
     polls = iter(range(10**9))
     return train_run(
@@ -62,11 +65,34 @@ def train(
         corpus=corpus,
         attempt=attempt,
         resume=resume,
-        execution=Execution(keep_weights=keep_weights, micro_batch=micro_batch),
-        should_stop=lambda: stop_after is not None and next(polls) + 1 >= stop_after,
-        report=lambda tokens, loss: None,
+        execution=Execution(**how),
+        should_stop=should_stop or (lambda: stop_after and next(polls) + 1 >= stop_after),
+        report=report or (lambda tokens, loss: None),
         trunk=trunk,
+        parent=parent,
     )
+
+
+def train_twice(run, corpus, folder):
+    """Train a run twice, with the same bits; returns the measurement."""
+    one, two = (train(run, corpus, folder / name) for name in "ab")
+    assert one.loss == two.loss
+    assert curve(folder / "a") == curve(folder / "b")
+    assert load_weights(folder / "a") == load_weights(folder / "b")
+    return one
+
+
+def stop_and_resume(run, corpus, folder, *, stop_after, **how):
+    """Train a run in one go (`whole`), and in two (`first`, `second`) with the same bits; returns
+    both measurements."""
+    whole = train(run, corpus, folder / "whole", **how)
+    with pytest.raises(RunInterrupted):
+        train(run, corpus, folder / "first", stop_after=stop_after, **how)
+    resumed = train(run, corpus, folder / "second", resume=(folder / "first",), **how)
+    assert resumed.loss == whole.loss
+    assert curve(folder / "second") == curve(folder / "whole")
+    assert load_weights(folder / "second") == load_weights(folder / "whole")
+    return whole, resumed
 
 
 def curve(attempt: Path) -> str:
@@ -84,23 +110,13 @@ def test_training_lowers_the_loss_below_that_of_letters(corpus, tmp_path):
 
 
 def test_the_same_run_gives_the_same_bits(corpus, tmp_path):
-    run = make_run(corpus)
-    one, two = (train(run, corpus, tmp_path / name) for name in "ab")
-    assert one.loss == two.loss
-    assert curve(tmp_path / "a") == curve(tmp_path / "b")
-    weights = [torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in "ab"]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    train_twice(make_run(corpus), corpus, tmp_path)
 
 
 @pytest.mark.parametrize("stop_after", [1, 17, 59])
 def test_a_stopped_and_resumed_run_gives_the_same_bits(corpus, tmp_path, stop_after):
     run = make_run(corpus)
-    whole = train(run, corpus, tmp_path / "whole")
-    with pytest.raises(RunInterrupted):
-        train(run, corpus, tmp_path / "first", stop_after=stop_after)
-    resumed = train(run, corpus, tmp_path / "second", resume=(tmp_path / "first",))
-    assert resumed.loss == whole.loss
-    assert curve(tmp_path / "second") == curve(tmp_path / "whole")
+    whole, resumed = stop_and_resume(run, corpus, tmp_path, stop_after=stop_after)
     assert resumed.flops_spent == run.flops * (60 - stop_after) // 60
     assert whole.flops_spent == run.flops
 
@@ -109,23 +125,16 @@ def test_an_evaluation_reports_progress_and_stops_on_request(corpus, tmp_path, w
     monkeypatch.setattr(evaluate, "count_evaluated_windows", lambda vocab_size, seq_len: 8)
     run = make_run(corpus)
     trained, signs = run.tokens, []
-    attempt = tmp_path / "a"
-    attempt.mkdir()
-    options = {"corpus": corpus, "attempt": attempt, "execution": Execution()}
-
-    def report(tokens, loss):
-        signs.append(tokens)
-
     with pytest.raises(RunInterrupted, match="while it was evaluated"):
-        train_run(
+        train(
             run,
-            **options,
-            resume=(),
-            report=report,
+            corpus,
+            tmp_path / "a",
+            report=lambda tokens, loss: signs.append(tokens),
             should_stop=lambda: signs[-3:] == [trained] * 3,
         )
     assert signs[-3:] == [trained] * 3  # after each evaluation batch
-    again = train(run, corpus, tmp_path / "b", resume=[attempt])
+    again = train(run, corpus, tmp_path / "b", resume=[tmp_path / "a"])
     # The other evaluation summed windows in larger batches, in another order.
     assert again.loss == pytest.approx(whole[1], rel=1e-6)
     assert again.flops_spent == 0
@@ -190,17 +199,8 @@ def test_a_shard_edited_during_training_spoils_the_result(corpus, tmp_path, name
             (edited / name).write_bytes(content)
         return False
 
-    (tmp_path / "a").mkdir()
     with pytest.raises((IntegrityError, ValueError)):
-        train_run(
-            make_run(corpus),
-            corpus=edited,
-            attempt=tmp_path / "a",
-            resume=(),
-            execution=Execution(),
-            should_stop=edit,
-            report=lambda tokens, loss: None,
-        )
+        train(make_run(corpus), edited, tmp_path / "a", should_stop=edit)
 
 
 def test_seeds_give_different_losses(corpus, tmp_path):

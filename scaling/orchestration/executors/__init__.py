@@ -20,23 +20,24 @@ class Needs:
     """The resources that a sweep needs from its executor.
 
     Attributes:
-        cpus_per_run: Cores of one attempt.
-        gpus_per_run: Share of a GPU of one attempt; None: none.
+        cpus_per_run: Cores of one attempt (the built-in trainer computes with one thread).
+        gpus_per_run: Share of a GPU, or number of GPUs, of one attempt; None: none.
         nodes_per_run: Nodes of one attempt; the other resources are needed on each.
         memory_per_run: Memory of the largest attempt [bytes]; None: unknown.
         reserves_memory: Whether the user stated that memory, so that it is reserved on one machine
             too; an estimate only bounds the plan.
-        address: Address of a cluster to join; None: none.
-        shared: The results folder and the corpus, which every worker must see.
+        address: Address of a cluster to join, `auto` or `host:port`; None: none.
+        shared: The results folder and the corpus, which every node of that cluster must see; None:
+            this is not checked.
     """
 
-    cpus_per_run: int
-    gpus_per_run: float | None
-    memory_per_run: int | None
-    address: str | None
-    shared: tuple[Path, Path]
+    cpus_per_run: int = 1
+    gpus_per_run: float | None = None
     nodes_per_run: int = 1
+    memory_per_run: int | None = None
     reserves_memory: bool = False
+    address: str | None = None
+    shared: tuple[Path, Path] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

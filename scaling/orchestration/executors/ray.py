@@ -93,52 +93,30 @@ def open_executor(needs: Needs) -> RayExecutor:
             f"one run is for {needs.nodes_per_run} nodes (resources.nodes_per_run), and this "
             "machine is one. Join a cluster: --address."
         )
-    return RayExecutor(
-        cpus_per_run=needs.cpus_per_run,
-        gpus_per_run=needs.gpus_per_run,
-        nodes_per_run=needs.nodes_per_run,
-        address=needs.address,
-        memory_per_run=needs.memory_per_run,
-        reserves_memory=needs.reserves_memory,
-        shared=needs.shared,
-    )
+    return RayExecutor(needs)
 
 
 class RayExecutor:
     """Attempts on Ray workers.
 
     Args:
-        cpus: Cores of the private Ray; None: those this process may use. Ignored with `address`.
-        cpus_per_run: Cores of one attempt (it computes with one thread regardless).
-        gpus_per_run: Share of a GPU, or number of GPUs, of one attempt; None: none.
-        nodes_per_run: Nodes of one attempt, in a joined cluster; the other resources are needed
-            on each.
-        address: None: the private Ray. `auto` or `host:port`: join that cluster.
-        memory_per_run: Memory of one attempt [bytes]; requested in a joined cluster.
-        reserves_memory: Whether to request it from the private Ray too.
-        shared: The results folder and the corpus, which every node of a joined cluster must see.
+        needs: Resources of the attempts, and the cluster to join; without an address, attempts run
+            in the private Ray.
+        cpus: Cores of the private Ray; None: those this process may use.
     """
 
     runs_here = False
 
-    def __init__(
-        self,
-        *,
-        cpus: int | None = None,
-        cpus_per_run: int = 1,
-        gpus_per_run: float | None = None,
-        nodes_per_run: int = 1,
-        address: str | None = None,
-        memory_per_run: int | None = None,
-        reserves_memory: bool = False,
-        shared: tuple[Path, Path] | None = None,
-    ) -> None:
+    def __init__(self, needs: Needs | None = None, *, cpus: int | None = None) -> None:
+        needs = needs or Needs()
         self._cpus = cpus or len(os.sched_getaffinity(0))
-        self._cpus_per_run = cpus_per_run
-        self._address = address
-        memory = memory_per_run if address or reserves_memory else None
-        self._need = Need(cpus=cpus_per_run, memory=memory, gpus=gpus_per_run, nodes=nodes_per_run)
-        self._shared = shared
+        self._address, self._shared = needs.address, needs.shared
+        self._need = Need(
+            cpus=needs.cpus_per_run,
+            memory=needs.memory_per_run if needs.address or needs.reserves_memory else None,
+            gpus=needs.gpus_per_run,
+            nodes=needs.nodes_per_run,
+        )
         self._preflight: Preflight | None = None
         self._ray: Any = None
         self._task: Any = None
@@ -164,9 +142,9 @@ class RayExecutor:
         if self._ray is not None:
             return
         if self._address is None:
-            if self._cpus_per_run > self._cpus:
+            if self._need.cpus > self._cpus:
                 raise EnvironmentFault(
-                    f"one run needs {self._cpus_per_run} CPU cores, this machine has {self._cpus}. "
+                    f"one run needs {self._need.cpus} CPU cores, this machine has {self._cpus}. "
                     "Lower resources.cpus_per_run in the sweep file."
                 )
             remove_stale_folders()
@@ -187,7 +165,7 @@ class RayExecutor:
             raise
         self._oom_kills = count_oom_kills()
         self._task = self._ray.remote(
-            num_cpus=self._cpus_per_run,
+            num_cpus=self._need.cpus,
             num_gpus=self._need.gpus or 0,
             memory=self._need.memory,
             max_retries=0,
@@ -232,7 +210,8 @@ class RayExecutor:
 
     def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
         """Attempts that ended; returns as soon as one does."""
-        self._check_daemons()
+        if self._lacks_daemon():
+            raise _describe_death("one of its processes has died")
         if self._preflight is not None:
             self._preflight.poll()
         refs = list(self._running)
@@ -423,10 +402,6 @@ class RayExecutor:
     def _list_nodes(self) -> list[Any]:
         return [node for node in self._ray.nodes() if node["Alive"]]
 
-    def _check_daemons(self) -> None:
-        if self._lacks_daemon():
-            raise _describe_death("one of its processes has died")
-
     def _lacks_daemon(self) -> bool:
         return self._daemons is not None and self._daemons.lacks_daemon()
 
@@ -438,23 +413,21 @@ class RayExecutor:
         try:
             outcome: AttemptOutcome = self._ray.get(ref)
         except exceptions.OutOfMemoryError as error:
-            return _ended(request, "out_of_memory", error)
+            return _ended(request, "out_of_memory", _first_line(error))
         except exceptions.WorkerCrashedError:
             # Ray's message names log files that are deleted by the time it is read.
             known, self._oom_kills = self._oom_kills, count_oom_kills()
             if self._oom_kills > known:
                 what = "its worker was killed by the kernel, which was out of memory"
-                return AttemptEnded(
-                    attempt_id=request.attempt_id, outcome=None, cause="out_of_memory", message=what
-                )
+                return _ended(request, "out_of_memory", what)
             what = "its worker died: killed, out of memory, or a crash in native code"
-            return AttemptEnded(attempt_id=request.attempt_id, outcome=None, message=what)
+            return _ended(request, "crash", what)
         except exceptions.NodeDiedError as error:
-            return _ended(request, "preempted", error)
+            return _ended(request, "preempted", _first_line(error))
         except exceptions.LocalRayletDiedError as error:
             raise _describe_death(_first_line(error)) from error
         except exceptions.RayError as error:
-            return _ended(request, "crash", error)
+            return _ended(request, "crash", _first_line(error))
         return AttemptEnded(attempt_id=request.attempt_id, outcome=outcome)
 
 
@@ -479,10 +452,8 @@ def _make_token() -> str:
     return secrets.token_hex(32)
 
 
-def _ended(request: AttemptRequest, cause: FailureCause, error: Exception) -> AttemptEnded:
-    return AttemptEnded(
-        attempt_id=request.attempt_id, outcome=None, cause=cause, message=_first_line(error)
-    )
+def _ended(request: AttemptRequest, cause: FailureCause, message: str) -> AttemptEnded:
+    return AttemptEnded(attempt_id=request.attempt_id, cause=cause, message=message)
 
 
 def _describe_death(what: str) -> EnvironmentFault:

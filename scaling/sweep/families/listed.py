@@ -31,16 +31,16 @@ class ListedFamily:
     def iterate_ladder(
         self, vocab_size: int, seq_len: int, settings: Mapping[str, Any]
     ) -> Iterator[NamedModel]:
-        """The listed models; neighbours may be far apart. Implements ModelFamily."""
+        """The listed models; neighbours may be far apart."""
         models: tuple[NamedModel, ...] = settings.get("models", ())
         return iter(sorted(models, key=lambda one: (one.params, one.name)))
 
     def counts(self, shape: NamedModel) -> Counts:
-        """The stated N, under every convention; implements ModelFamily."""
+        """The stated N, under every convention."""
         return Counts(matmul=shape.params, non_embedding=shape.params, total=shape.params)
 
     def flops_per_token(self, shape: NamedModel, *, head_flops: bool = True) -> int:
-        """FLOPs as stated, since the head's share is unknown; implements ModelFamily."""
+        """FLOPs as stated, since the head's share is unknown."""
         return shape.training_flops
 
     def activation_bytes(
@@ -51,11 +51,10 @@ class ListedFamily:
         device: Literal["cpu", "cuda"],
         precision: Precision,
     ) -> int:
-        """0, as it is unknown; implements ModelFamily."""
+        """0, as it is unknown."""
         return 0
 
     def words(self, shape: NamedModel) -> ShapeWords:
-        """See ModelFamily."""
         return ShapeWords(label=shape.name, line=shape.name, full=shape.name)
 
     def build(self, shape: NamedModel, *, width: float, depth: float, half: bool) -> nn.Module:
@@ -67,7 +66,6 @@ class ListedFamily:
         raise UsageError(f"model {shape.name} is built by its own trainer alone.")
 
     def parameter_rule(self, name: str) -> ParameterRule:
-        """See ModelFamily."""
         return ParameterRule(kind="hidden", start="as_built")
 
 

@@ -67,7 +67,6 @@ class RecurrentFamily:
     def iterate_ladder(
         self, vocab_size: int, seq_len: int, settings: Mapping[str, Any]
     ) -> Iterator[ModelShape]:
-        """See ModelFamily."""
         for width in iterate_widths(_FIRST_WIDTH, step=_STEP):
             yield ModelShape(
                 family=self.name,
@@ -78,7 +77,6 @@ class RecurrentFamily:
             )
 
     def counts(self, shape: ModelShape) -> Counts:
-        """See ModelFamily."""
         layer, head = 2 * self.gates * shape.d_model, shape.d_model * shape.vocab_size
         matrices, biases = shape.n_layers * layer * shape.d_model, shape.n_layers * layer
         return Counts(
@@ -88,7 +86,6 @@ class RecurrentFamily:
         )
 
     def flops_per_token(self, shape: ModelShape, *, head_flops: bool = True) -> int:
-        """See ModelFamily."""
         head = 0 if head_flops else shape.d_model * shape.vocab_size
         return FLOPS_PER_PARAM_TOKEN * (self.counts(shape).matmul - head)
 
@@ -105,7 +102,6 @@ class RecurrentFamily:
         return tokens * shape.n_layers * width * self._kept * _FLOAT_BYTES
 
     def words(self, shape: ModelShape) -> ShapeWords:
-        """See ModelFamily."""
         name = self.name.upper()
         return ShapeWords(
             label=f"{name} {shape.d_model} × {shape.n_layers}",

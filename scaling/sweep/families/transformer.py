@@ -66,7 +66,6 @@ class TransformerFamily:
     def iterate_ladder(
         self, vocab_size: int, seq_len: int, settings: Mapping[str, int]
     ) -> Iterator[TransformerShape]:
-        """See ModelFamily."""
         head_size = settings.get("head_size", 16)
         make = functools.partial(make_shape, vocab_size, seq_len, head_size=head_size)
         layers = settings.get("layers")
@@ -126,12 +125,10 @@ class TransformerFamily:
         device: Literal["cpu", "cuda"],
         precision: Precision,
     ) -> int:
-        """See ModelFamily."""
         each = _CPU_ACTIVATION_BYTES if device == "cpu" else _GPU_ACTIVATION_BYTES[precision]
         return tokens * shape.n_layers * shape.d_model * each
 
     def words(self, shape: TransformerShape) -> ShapeWords:
-        """See ModelFamily."""
         return ShapeWords(
             label=f"{shape.d_model} × {shape.n_layers}",
             line=f"{shape.d_model} wide × {say_layers(shape)}",
@@ -141,7 +138,6 @@ class TransformerFamily:
     def build(
         self, shape: TransformerShape, *, width: float, depth: float, half: bool
     ) -> nn.Module:
-        """See ModelFamily."""
         from scaling.sweep.families.transformer_network import Transformer
 
         return Transformer(

@@ -50,7 +50,6 @@ class EagerEngine:
         return self.optimizer.step(multiplier, clip_norm=self._clip_norm)
 
     def measure_losses(self, tokens: IntArray) -> FloatArray:
-        """See Engine."""
         with torch.inference_mode():
             return self._compute_losses(self._move(tokens)).double().cpu().numpy()
 

@@ -97,7 +97,6 @@ class FusedEngine:
         return "fused"
 
     def add_gradient(self, tokens: IntArray, share: float) -> float:
-        """See Engine."""
         tokens = self._check(tokens)
         loss: float = self._library.scaling_gradient(
             self._handle, tokens.ctypes.data, len(tokens), share, self._weights, self._gradients
@@ -105,7 +104,6 @@ class FusedEngine:
         return loss
 
     def update(self, multiplier: float) -> float:
-        """See Engine."""
         recipe, gradient = self._recipe, self.optimizer.gradient
         norm: float = self._library.scaling_clip(
             gradient.data_ptr(), gradient.numel(), recipe.clip_norm
@@ -130,7 +128,6 @@ class FusedEngine:
         return norm
 
     def measure_losses(self, tokens: IntArray) -> FloatArray:
-        """See Engine."""
         tokens = self._check(tokens)
         losses = np.empty((len(tokens), tokens.shape[1] - 1), dtype=np.float32)
         for start in range(0, len(tokens), self._limit):

@@ -23,12 +23,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from scaling.data.questions import Questions, ask_questions
 from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.generation import Choice, generate
-from scaling.training.probing import TrainedRun, average
+from scaling.training.probes.samples import write_on
+from scaling.training.probing import TrainedRun, average, draw_curve, read_logits
 from scaling.units import FloatArray
 
 _AT_ONCE = 64  # questions
@@ -86,19 +85,12 @@ def measure_probability(trained: TrainedRun) -> Measured:
 def measure_accuracy_free(trained: TrainedRun) -> Measured:
     """Share of tokens that are right in greedy text."""
     questions = _ask(trained)
-    rows = []
-    for first in range(0, len(questions.prompts), _AT_ONCE):
-        prompts = questions.prompts[first : first + _AT_ONCE]
-        steps = generate(
-            trained.model,
-            prompts,
-            tokens=questions.answers.shape[1],
-            choice=Choice(temperature=0),
-            seed=0,
-        )
-        rows.append(np.stack(list(steps), axis=1))
-        trained.look_up()
-    right = np.concatenate(rows) == questions.answers
+    length = questions.answers.shape[1]
+    texts = [
+        write_on(trained, questions.prompts[first : first + _AT_ONCE], length, temperature=0)
+        for first in range(0, len(questions.prompts), _AT_ONCE)
+    ]
+    right = np.concatenate(texts)[:, -length:] == questions.answers
     return average(right.mean(axis=1))
 
 
@@ -109,44 +101,31 @@ def _ask(trained: TrainedRun) -> Questions:
         rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 6]))
         return ask_questions(trained.shards.name, rng, count)
 
-    questions: Questions = trained.share(f"questions {count}", ask)
-    return questions
+    return trained.share(f"questions {count}", ask)
 
 
 def _answer(trained: TrainedRun) -> Answered:
     questions = _ask(trained)
-    answered: Answered = trained.share(
-        f"answers {len(questions.prompts)}", lambda: _read(trained, questions)
-    )
-    return answered
+    return trained.share(f"answers {len(questions.prompts)}", lambda: _read(trained, questions))
 
 
 def _read(trained: TrainedRun, questions: Questions) -> Answered:
     whole = np.concatenate((questions.prompts, questions.answers), axis=1)
     begin, parts = questions.prompts.shape[1] - 1, []
-    device = next(trained.model.parameters()).device
-    for first in range(0, len(whole), _AT_ONCE):
-        tokens = torch.from_numpy(whole[first : first + _AT_ONCE]).to(device)
-        with torch.inference_mode():
-            log_p = trained.model(tokens[:, :-1])[:, begin:].double().log_softmax(dim=-1)
+    for tokens, logits in read_logits(trained, whole, at_once=_AT_ONCE):
+        log_p = logits[:, begin:].double().log_softmax(dim=-1)
         target = tokens[:, begin + 1 :, None]
         log_right = log_p.gather(-1, target)[..., 0]
         p = log_p.exp()
         brier = (p.square().sum(dim=-1) - 2.0 * log_right.exp() + 1.0).clamp(min=0.0)
         likeliest = (log_p.argmax(dim=-1) == target[..., 0]).double()
         parts.append([one.cpu().numpy() for one in (log_right, likeliest, brier)])
-        trained.look_up()
-    log_right, right, brier_scores = (np.concatenate(one) for one in zip(*parts, strict=True))
-    return Answered(log_right=log_right, right=right, brier=brier_scores)
+    log_of_right, right, scores = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return Answered(log_right=log_of_right, right=right, brier=scores)
 
 
 def _draw_places(scores: FloatArray, label: str) -> ProbeCurve:
     """Curve of means over questions at each position in the answer, counted from 1."""
     errors = scores.std(axis=0, ddof=1) / math.sqrt(len(scores))
-    return ProbeCurve(
-        x_label="place in the answer",
-        y_label=label,
-        x=tuple(float(at) for at in range(1, scores.shape[1] + 1)),
-        y=tuple(map(float, scores.mean(axis=0))),
-        errors=tuple(map(float, errors)),
-    )
+    places = range(1, scores.shape[1] + 1)
+    return draw_curve(("place in the answer", label), places, scores.mean(axis=0), errors)

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 
 from scaling.data import biased_people
 from scaling.data.biased_people import BiasedWorld
-from scaling.sweep.probes import Measured, ProbeCurve
+from scaling.sweep.probes import Measured
 from scaling.training.probes.statements import draw_exposures, find_exposures, judge_world
-from scaling.training.probing import TrainedRun, average
+from scaling.training.probing import TrainedRun, average, draw_curve
 from scaling.units import FloatArray
 
 _EQUAL = 1e-9  # a share this close to ½ is a tie
@@ -92,13 +92,8 @@ def _amplify(people: BiasedWorld, stereotyped: FloatArray, label: str) -> Measur
         added.append(mean)
         errors.append(math.sqrt(float(weight**2 @ (each - mean) ** 2)))
     biased = list_biased(people)
-    curve = ProbeCurve(
-        x_label="share of typical statements in the text",
-        y_label=label,
-        x=people.skews,
-        y=tuple(added),
-        errors=tuple(errors),
-    )
+    axes = "share of typical statements in the text", label
+    curve = draw_curve(axes, people.skews, added, errors)
     error = math.hypot(*(errors[at] for at in biased)) / len(biased)
     return float(np.mean([added[at] for at in biased])), error, curve
 

@@ -37,7 +37,7 @@ from scaling.data import closed_world
 from scaling.data.people import BEGIN, STATEMENT, World
 from scaling.sweep.counting import count_total_params
 from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.generation import Choice, generate
+from scaling.training.probes.samples import write_on
 from scaling.training.probes.statements import (
     Judged,
     draw_exposures,
@@ -47,7 +47,7 @@ from scaling.training.probes.statements import (
     judge_world,
     write_contexts,
 )
-from scaling.training.probing import TrainedRun, average
+from scaling.training.probing import TrainedRun, average, draw_curve
 from scaling.units import FloatArray, IntArray
 
 _BINS = 10
@@ -156,12 +156,11 @@ def compare_bins(
     model = np.bincount(of_written, minlength=_BINS) / len(written)
     text = np.bincount(of_true, share, minlength=_BINS)
     places = np.exp([written[of_written == at].mean() for at in np.flatnonzero(model)])
-    curve = ProbeCurve(
-        x_label="probability of a text under the model",
-        y_label="frequency in the text / frequency among samples",
-        x=tuple(map(float, places)),
-        y=tuple(map(float, text[model > 0] / model[model > 0])),
+    axes = (
+        "probability of a text under the model",
+        "frequency in the text / frequency among samples",
     )
+    curve = draw_curve(axes, places, text[model > 0] / model[model > 0])
     return float(0.5 * np.abs(text - model).sum()), curve
 
 
@@ -171,26 +170,15 @@ def _open(trained: TrainedRun) -> World:
 
 def _write(trained: TrainedRun, world: World) -> Written:
     count = int(trained.options["samples"])
-    written: Written = trained.share(f"statements {count}", lambda: _sample(trained, world, count))
-    return written
 
+    def sample() -> Written:
+        contexts = write_contexts(trained, world, np.full(count, -1))
+        begun = np.concatenate((contexts, np.full((count, 1), BEGIN)), axis=1)
+        texts = write_on(trained, begun, STATEMENT - 1)[:, -STATEMENT:]
+        facts = {one.tobytes() for one in world.statements}
+        return Written(
+            log_whole=judge_statements(trained, texts, world, contexts).log_whole,
+            true=np.array([float(one.tobytes() in facts) for one in texts]),
+        )
 
-def _sample(trained: TrainedRun, world: World, count: int) -> Written:
-    contexts = write_contexts(trained, world, np.full(count, -1))
-    begin = np.full((count, 1), BEGIN, dtype=np.int64)
-    parts = [begin]
-    for one in generate(
-        trained.model,
-        np.concatenate((contexts, begin), axis=1),
-        tokens=STATEMENT - 1,
-        choice=Choice(),
-        seed=trained.run.seed,
-    ):
-        parts.append(one[:, None])
-        trained.look_up()
-    texts = np.concatenate(parts, axis=1)
-    facts = {one.tobytes() for one in world.statements}
-    return Written(
-        log_whole=judge_statements(trained, texts, world, contexts).log_whole,
-        true=np.array([float(one.tobytes() in facts) for one in texts]),
-    )
+    return trained.share(f"statements {count}", sample)

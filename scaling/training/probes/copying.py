@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.probing import TrainedRun, average
+from scaling.sweep.probes import Measured
+from scaling.training.probing import TrainedRun, average, draw_curve
 from scaling.units import FloatArray, IntArray
 
 
@@ -24,14 +24,9 @@ def measure_gain(trained: TrainedRun) -> Measured:
     lag, most = int(trained.options["lag"]), trained.run.shape.seq_len // 2
     lags = sorted({lag, *(2**power for power in range(3, most.bit_length()))})
     found = {one: _measure(trained, one) for one in lags}
-    curve = ProbeCurve(
-        x_label="lag [tokens]",
-        y_label="loss saved [nats/token]",
-        x=tuple(map(float, lags)),
-        y=tuple(found[one][0] for one in lags),
-        errors=tuple(found[one][1] for one in lags),
-    )
-    return *found[lag], curve
+    gains, errors = zip(*found.values(), strict=True)
+    axes = "lag [tokens]", "loss saved [nats/token]"
+    return *found[lag], draw_curve(axes, lags, gains, errors)
 
 
 def _measure(trained: TrainedRun, lag: int) -> tuple[float, float]:

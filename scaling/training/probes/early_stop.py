@@ -12,9 +12,9 @@ import json
 
 from scaling.errors import IntegrityError, UsageError
 from scaling.files.durable import digest_file, read_plain
-from scaling.sweep.probes import Measured, ProbeCurve
+from scaling.sweep.probes import Measured
 from scaling.training.held_out import HELD_OUT_FILE
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, draw_curve
 
 _LIMIT_BYTES = 100_000
 
@@ -37,10 +37,6 @@ def measure_best(trained: TrainedRun) -> Measured:
     found = json.loads(read_plain(trained.folder, HELD_OUT_FILE, limit=_LIMIT_BYTES))
     tokens, losses = found["tokens"], found["loss"]
     best, first = min(losses), int(tokens[0] == 0)  # 0 has no place on a logarithmic axis
-    curve = ProbeCurve(
-        x_label="tokens seen",
-        y_label="held-out loss [nats/token]",
-        x=tuple(map(float, tokens[first:])),
-        y=tuple(losses[first:]),
-    )
+    axes = "tokens seen", "held-out loss [nats/token]"
+    curve = draw_curve(axes, tokens[first:], losses[first:])
     return best, trained.result.loss_se if best == losses[-1] else None, curve

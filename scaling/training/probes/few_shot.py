@@ -24,7 +24,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from scaling.data.sequences import (
     BAYES,
@@ -35,12 +34,11 @@ from scaling.data.sequences import (
     open_sequences,
 )
 from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.probing import TrainedRun, average
+from scaling.training.probing import TrainedRun, average, draw_curve, read_logits
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 32  # sequences
 _BIN = math.sqrt(2.0)  # ratio of bin edges: 13 points for 128 examples
-_EXAMPLES = "examples in the context"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +129,7 @@ def _draw_sequences(trained: TrainedRun, *, seen: bool = False) -> _Drawn:
         tokens, sources = source.draw(rng, count, trained=seen)
         return _Drawn(tokens, source.judge(tokens, sources))
 
-    drawn: _Drawn = trained.share(f"sequences {count} {seen}", draw)
-    return drawn
+    return trained.share(f"sequences {count} {seen}", draw)
 
 
 def _say(trained: TrainedRun, *, seen: bool = False) -> FloatArray:
@@ -140,17 +137,13 @@ def _say(trained: TrainedRun, *, seen: bool = False) -> FloatArray:
     drawn = _draw_sequences(trained, seen=seen)
 
     def read() -> FloatArray:
-        parts, device = [], next(trained.model.parameters()).device
-        for first in range(0, len(drawn.tokens), _AT_ONCE):
-            part = torch.from_numpy(drawn.tokens[first : first + _AT_ONCE, :-1]).to(device)
-            with torch.inference_mode():
-                logs = trained.model(part).double().log_softmax(dim=-1)
+        parts = []
+        for _, logits in read_logits(trained, drawn.tokens, at_once=_AT_ONCE):
+            logs = logits.double().log_softmax(dim=-1)
             parts.append(logs.cpu().numpy()[:, drawn.judged.places - 1])
-            trained.look_up()
         return np.concatenate(parts)
 
-    said: FloatArray = trained.share(f"said {len(drawn.tokens)} {seen}", read)
-    return said
+    return trained.share(f"said {len(drawn.tokens)} {seen}", read)
 
 
 def _compare(trained: TrainedRun, name: str) -> FloatArray:
@@ -165,15 +158,8 @@ def _average(each: FloatArray) -> tuple[float, float]:
 
 
 def _draw(trained: TrainedRun, each: FloatArray, label: str) -> ProbeCurve:
-    x, y, errors = bin_examples(each, _draw_sequences(trained).judged.examples)
-    return ProbeCurve(
-        x_label=_EXAMPLES,
-        y_label=label,
-        x=tuple(map(float, x)),
-        y=tuple(map(float, y)),
-        errors=tuple(map(float, errors)),
-        y_log=True,
-    )
+    points = bin_examples(each, _draw_sequences(trained).judged.examples)
+    return draw_curve(("examples in the context", label), *points, y_log=True)
 
 
 def _log(p: FloatArray) -> FloatArray:

@@ -29,7 +29,7 @@ from scaling.sweep.families.registry import family_of
 from scaling.sweep.probes import Measured, ProbeCurve
 from scaling.sweep.runspec import RunSpec
 from scaling.training.parametrization import build_model
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, draw_curve
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 8  # windows
@@ -148,11 +148,5 @@ def draw_gradients(norms: FloatArray, lags: int) -> ProbeCurve:
     chosen = np.unique(np.rint(np.geomspace(1, lags, _POINTS)).astype(np.int64))
     part = norms[:, chosen]
     errors = part.std(axis=0, ddof=1) / math.sqrt(len(part)) if len(part) > 1 else None
-    return ProbeCurve(
-        x_label="distance j [tokens]",
-        y_label="gradient of the loss",
-        x=tuple(map(float, chosen)),
-        y=tuple(map(float, part.mean(axis=0))),
-        errors=None if errors is None else tuple(map(float, errors)),
-        y_log=True,
-    )
+    axes = "distance j [tokens]", "gradient of the loss"
+    return draw_curve(axes, chosen, part.mean(axis=0), errors, y_log=True)

@@ -19,7 +19,7 @@ import numpy as np
 
 from scaling.data import brackets
 from scaling.errors import UsageError
-from scaling.training.generation import Choice, generate
+from scaling.training.probes.samples import write_on
 from scaling.training.probing import TrainedRun
 from scaling.units import FloatArray, IntArray
 
@@ -28,14 +28,8 @@ def measure_accepted(trained: TrainedRun) -> tuple[float, float | None]:
     """Share of samples that the grammar accepts, and its standard error."""
     _refuse_others(trained)
     count, tokens = int(trained.options["samples"]), int(trained.options["tokens"])
-    parts: list[IntArray] = []
-    prompt = np.full((count, 1), brackets.END_TOKEN, dtype=np.int64)
-    for one in generate(
-        trained.model, prompt, tokens=tokens, choice=Choice(), seed=trained.run.seed
-    ):
-        parts.append(one)
-        trained.look_up()
-    accepted = np.isfinite(brackets.judge_strings(np.stack(parts, axis=1)).sum(axis=1))
+    written = write_on(trained, np.full((count, 1), brackets.END_TOKEN), tokens)
+    accepted = np.isfinite(brackets.judge_strings(written[:, 1:]).sum(axis=1))
     share = float(accepted.mean())
     return share, math.sqrt(share * (1.0 - share) / count)
 

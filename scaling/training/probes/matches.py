@@ -107,10 +107,7 @@ def _shorten(keys: Keys) -> NDArray[np.int64]:
 
 
 def _measure(trained: TrainedRun, which: int) -> tuple[float, float | None]:
-    lengths: tuple[FloatArray, ...] = trained.share(
-        "longest matches", lambda: _measure_both(trained)
-    )
-    return average(lengths[which])
+    return average(trained.share("longest matches", lambda: _measure_both(trained))[which])
 
 
 def _measure_both(trained: TrainedRun) -> tuple[FloatArray, ...]:

@@ -29,7 +29,7 @@ from scaling.errors import IntegrityError
 from scaling.files.durable import digest_file
 from scaling.ledger.documents import WEIGHTS_FILE
 from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, draw_curve
 from scaling.units import FloatArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -114,12 +114,9 @@ def draw_positions(losses: FloatArray) -> ProbeCurve:
         chosen for low, high in itertools.pairwise(edges)
         if len(chosen := np.flatnonzero((position >= low) & (position < high)))
     ]  # fmt: skip
-    return ProbeCurve(
-        x_label="tokens of context",
-        y_label="loss [nats/token]",
-        x=tuple(float(np.exp(np.log(position[one]).mean())) for one in bins),
-        y=tuple(float(losses[one].mean()) for one in bins),
-    )
+    places = [np.exp(np.log(position[one]).mean()) for one in bins]
+    means = [losses[one].mean() for one in bins]
+    return draw_curve(("tokens of context", "loss [nats/token]"), places, means)
 
 
 def _find_near(length: int, where: float) -> BoolArray:
@@ -146,7 +143,7 @@ def _measure_gain_error(trained: TrainedRun, early: BoolArray, late: BoolArray) 
 
 
 def _measure(trained: TrainedRun, which: int) -> tuple[float, float | None]:
-    law: PositionLaw = trained.share("position law", lambda: fit_positions(_read_curve(trained)))
+    law = trained.share("position law", lambda: fit_positions(_read_curve(trained)))
     return law.values[which], None if law.errors is None else law.errors[which]
 
 

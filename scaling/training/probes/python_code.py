@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from scaling.data.tokenizers import Tokenizer
 from scaling.errors import UsageError
-from scaling.training.generation import Choice, generate
+from scaling.training.probes.samples import write_on
 from scaling.training.probing import TrainedRun, mark_read
 from scaling.units import IntArray
 
@@ -111,8 +111,7 @@ def _measure(trained: TrainedRun, which: int) -> tuple[float, float | None]:
     names = ("samples", "lines", "context", "order")
     asked = {name: int(trained.options[name]) for name in names}
     key = f"python {sorted(asked.items())}"
-    shares: tuple[float, ...] = trained.share(key, lambda: _measure_all(trained, **asked))
-    share = shares[which]
+    share = trained.share(key, lambda: _measure_all(trained, **asked))[which]
     return share, math.sqrt(share * (1.0 - share) / asked["samples"])
 
 
@@ -123,12 +122,7 @@ def _measure_all(
     tokens = trained.run.shape.seq_len - context
     starts = _find_line_starts(text, tokenizer, context=context, tokens=tokens, count=samples)
     prompts = text[starts[:, None] - context + np.arange(context)].astype(np.int64)
-    steps = []
-    for one in generate(
-        trained.model, prompts, tokens=tokens, choice=Choice(), seed=trained.run.seed
-    ):
-        steps.append(one)
-        trained.look_up()
+    written = write_on(trained, prompts, tokens)[:, context:]
     read: IntArray = trained.shards.train[mark_read(trained)].astype(np.int64)
     ngrams = count_ngrams(read, trained.run.shape.vocab_size, order)
     rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 4]))
@@ -142,7 +136,7 @@ def _measure_all(
     real = text[starts[:, None] + np.arange(tokens)].astype(np.int64)
     return tuple(
         sum(is_python(tokenizer.decode(row), lines) for row in part.tolist()) / samples
-        for part in (np.stack(steps, axis=1), controls, real)
+        for part in (written, controls, real)
     )
 
 

@@ -13,12 +13,11 @@ import ast
 import math
 
 import numpy as np
-import torch
 
 from scaling.data import pairs
 from scaling.errors import UsageError
-from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.probing import TrainedRun
+from scaling.sweep.probes import Measured
+from scaling.training.probing import TrainedRun, average, draw_curve, read_logits
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 16  # windows
@@ -37,29 +36,16 @@ def measure_accuracy(trained: TrainedRun) -> Measured:
     means, errors = [], []
     for number in numbers:
         examples = pairs.draw_examples(rng, count, pairs=number, vocab_size=vocab_size)
-        shares = _measure(trained, examples)
-        means.append(float(shares.mean()))
-        errors.append(float(shares.std(ddof=1)) / math.sqrt(count))
-    curve = ProbeCurve(
-        x_label="pairs in an example",
-        y_label="share of values recalled",
-        x=tuple(map(float, numbers)),
-        y=tuple(means),
-        errors=tuple(errors),
-    )
+        shares = [
+            score_examples(logits.argmax(dim=-1).cpu().numpy(), part.cpu().numpy())
+            for part, logits in read_logits(trained, examples, at_once=_AT_ONCE)
+        ]
+        mean, error = average(np.concatenate(shares))
+        means.append(mean)
+        errors.append(error)
+    axes = "pairs in an example", "share of values recalled"
+    curve = draw_curve(axes, numbers, means, errors)
     return float(np.mean(means)), math.hypot(*errors) / len(errors), curve
-
-
-def _measure(trained: TrainedRun, examples: IntArray) -> FloatArray:
-    parts = []
-    for first in range(0, len(examples), _AT_ONCE):
-        part = examples[first : first + _AT_ONCE]
-        with torch.inference_mode():
-            device = next(trained.model.parameters()).device
-            logits = trained.model(torch.from_numpy(part[:, :-1]).to(device))
-        parts.append(score_examples(logits.argmax(dim=-1).cpu().numpy(), part))
-        trained.look_up()
-    return np.concatenate(parts)
 
 
 def score_examples(predicted: IntArray, examples: IntArray) -> FloatArray:

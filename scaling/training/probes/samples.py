@@ -25,26 +25,36 @@ def write_samples(
     Returns:
         (written, held out), both of shape (count, tokens).
     """
-    key = f"samples {count} {tokens} {prompt} {temperature:g}"
-    made: tuple[IntArray, IntArray] = trained.share(
-        key,
-        lambda: _write(trained, count, tokens, prompt=prompt, temperature=temperature),
-    )
-    return made
+
+    def write() -> tuple[IntArray, IntArray]:
+        seq_len = trained.run.shape.seq_len
+        starts, _ = list_validation_windows(trained.shards, seq_len=seq_len)
+        chosen = starts[np.linspace(0, len(starts) - 1, count).astype(np.int64)]
+        held_out = trained.shards.validation[chosen[:, None] + np.arange(tokens)].astype(np.int64)
+        begun = held_out[:, :prompt]
+        return write_on(trained, begun, tokens - prompt, temperature=temperature), held_out
+
+    return trained.share(f"samples {count} {tokens} {prompt} {temperature:g}", write)
 
 
-def _write(
-    trained: TrainedRun, count: int, tokens: int, *, prompt: int, temperature: float
-) -> tuple[IntArray, IntArray]:
-    seq_len = trained.run.shape.seq_len
-    starts, _ = list_validation_windows(trained.shards, seq_len=seq_len)
-    chosen = starts[np.linspace(0, len(starts) - 1, count).astype(np.int64)]
-    held_out = trained.shards.validation[chosen[:, None] + np.arange(tokens)].astype(np.int64)
-    parts = [held_out[:, :prompt]]
-    choice = Choice(temperature=temperature)
+def write_on(
+    trained: TrainedRun, prompts: IntArray, tokens: int, *, temperature: float = 1.0
+) -> IntArray:
+    """Continue texts.
+
+    Args:
+        trained: The run whose model writes.
+        prompts: Ids, shape (texts, t).
+        tokens: How many follow each.
+        temperature: As in Choice.
+
+    Returns:
+        The texts, prompts included, shape (texts, t + tokens).
+    """
+    parts, choice = [prompts], Choice(temperature=temperature)
     for one in generate(
-        trained.model, parts[0], tokens=tokens - prompt, choice=choice, seed=trained.run.seed
+        trained.model, prompts, tokens=tokens, choice=choice, seed=trained.run.seed
     ):
         parts.append(one[:, None])
         trained.look_up()
-    return np.concatenate(parts, axis=1), held_out
+    return np.concatenate(parts, axis=1)

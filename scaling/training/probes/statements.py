@@ -13,7 +13,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from scaling.data.people import (
@@ -24,7 +23,7 @@ from scaling.data.people import (
     measure_seen_once,
 )
 from scaling.sweep.probes import ProbeCurve
-from scaling.training.probing import TrainedRun, count_read
+from scaling.training.probing import TrainedRun, count_read, draw_curve, read_logits
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 128  # statements
@@ -69,14 +68,10 @@ def judge_statements(
     trained: TrainedRun, statements: IntArray, world: World, contexts: IntArray
 ) -> Judged:
     """Score statements, shape (statements, 6), after their contexts."""
-    device = next(trained.model.parameters()).device
     parts = []
     whole_texts = np.concatenate((contexts, statements), axis=1)
-    for first in range(0, len(statements), _AT_ONCE):
-        texts = torch.from_numpy(whole_texts[first : first + _AT_ONCE]).to(device)
-        tokens = texts[:, -STATEMENT:]
-        with torch.inference_mode():
-            logits = trained.model(texts[:, :-1])[:, 1 - STATEMENT :].double()
+    for texts, every in read_logits(trained, whole_texts, at_once=_AT_ONCE):
+        tokens, logits = texts[:, -STATEMENT:], every[:, 1 - STATEMENT :].double()
         log_p = logits.log_softmax(dim=-1)
         whole = log_p.gather(-1, tokens[:, 1:, None])[..., 0].sum(dim=1)
         log_p = logits[:, -1, world.first_answer : world.vocab_size].log_softmax(dim=-1)
@@ -85,7 +80,6 @@ def judge_statements(
         best = log_p.max(dim=-1).values
         hit = (right == best).double() / (log_p == best[:, None]).sum(dim=-1)
         parts.append([one.cpu().numpy() for one in (whole, right, best.exp(), hit)])
-        trained.look_up()
     log_whole, log_right, highest, hits = (np.concatenate(one) for one in zip(*parts, strict=True))
     return Judged(log_whole=log_whole, log_right=log_right, highest=highest, hit=hits)
 
@@ -97,14 +91,12 @@ def judge_world(trained: TrainedRun, world: World) -> Judged:
         contexts = write_contexts(trained, world, np.arange(len(world.statements)))
         return judge_statements(trained, world.statements, world, contexts)
 
-    judged: Judged = trained.share("true statements", judge)
-    return judged
+    return trained.share("true statements", judge)
 
 
 def find_exposures(trained: TrainedRun, world: World) -> IntArray:
     """Count how often the run read each true statement, shape (statements,)."""
-    exposures: IntArray = trained.share("exposures", lambda: count_exposures(world, _read(trained)))
-    return exposures
+    return trained.share("exposures", lambda: count_exposures(world, _read(trained)))
 
 
 def find_seen_once(trained: TrainedRun, world: World) -> float:
@@ -121,13 +113,7 @@ def draw_exposures(each: FloatArray, exposures: IntArray, label: str) -> ProbeCu
         x.append(float(exposures[chosen].mean()) or _NEVER)
         y.append(float(own.mean()))
         errors.append(float(spread.std(ddof=1)) / math.sqrt(len(own)))
-    return ProbeCurve(
-        x_label=f"exposures ({_NEVER:g}: none)",
-        y_label=label,
-        x=tuple(x),
-        y=tuple(y),
-        errors=tuple(errors),
-    )
+    return draw_curve((f"exposures ({_NEVER:g}: none)", label), x, y, errors)
 
 
 def _bin_exposures(exposures: IntArray) -> list[NDArray[np.bool_]]:
@@ -146,5 +132,4 @@ def _bin_exposures(exposures: IntArray) -> list[NDArray[np.bool_]]:
 
 
 def _read(trained: TrainedRun) -> IntArray:
-    read: IntArray = trained.share("statements read", lambda: count_read(trained, STATEMENT))
-    return read
+    return trained.share("statements read", lambda: count_read(trained, STATEMENT))
