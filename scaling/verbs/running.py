@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -287,6 +288,4 @@ def _say_how_to_continue(what: str) -> None:
 
 
 def _invocation() -> str:
-    from scaling.words.commands import quote_command
-
-    return quote_command(["scaling", *sys.argv[1:]])
+    return shlex.join(["scaling", *sys.argv[1:]])

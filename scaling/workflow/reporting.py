@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import platform
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,6 @@ from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import Filters
 from scaling.units.losses import NATS, LossScale
 from scaling.units.stages import stage
-from scaling.words.commands import quote_command
 from scaling.workflow.abilities import judge_stored
 from scaling.workflow.beyond import gather_beyond
 from scaling.workflow.few_shot import say_few_shot
@@ -133,7 +133,7 @@ def report_sweep(
 def name_command(source: str, asked: Sequence[str], *, backtest: bool, form: ReportForm) -> str:
     """The command that writes a report again; `asked` are its words for family and filters."""
     words = ["scaling", "report", source, *asked, *(["--backtest"] if backtest else [])]
-    return quote_command([*words, *(["--format", form] if form != "html" else [])])
+    return shlex.join([*words, *(["--format", form] if form != "html" else [])])
 
 
 def name_minute() -> str:

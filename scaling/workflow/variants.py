@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,6 @@ from scaling.report.sensitivity import Group, Variant
 from scaling.tables.filters import Filters
 from scaling.tables.run_table import RunTable
 from scaling.units.stages import stage
-from scaling.words.commands import quote_command
 from scaling.words.plain import APPROACH_WORDS
 from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.stored import StoredSweep
@@ -59,7 +59,7 @@ def compare_variants(
             Variant(
                 group=other.group,
                 words=other.words,
-                command=quote_command([*ask, *kept, *other.more, "--no-bootstrap"]),
+                command=shlex.join([*ask, *kept, *other.more, "--no-bootstrap"]),
                 runs=runs,
                 answer=answer,
                 reason=reason,
@@ -98,7 +98,7 @@ def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
             Variant(
                 group="method",
                 words=APPROACH_WORDS[approach],
-                command=quote_command([*ask, "--approach", approach]),
+                command=shlex.join([*ask, "--approach", approach]),
                 runs=fit.n,
                 answer=answer,
                 reason=reason,
