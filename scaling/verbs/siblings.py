@@ -83,11 +83,11 @@ def transfer(results: tuple[Path, ...], level: float, seed: int, as_json: bool) 
     from scaling.errors import NoFitError
     from scaling.fitting.transfer.judging import write_contract
     from scaling.terminal.transfer import format_transfer
-    from scaling.workflow.transfer import judge_folders
+    from scaling.workflow.transfer import find_transfer
 
     source = " ".join(map(str, results))
     try:
-        found = judge_folders(results, level=level, seed=seed)
+        found = find_transfer(*results, level=level, seed=seed)
     except NoFitError as error:
         if as_json:
             click.echo(dump_json(write_contract((), source, str(error))))
