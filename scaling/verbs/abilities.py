@@ -24,39 +24,33 @@ from scaling.verbs.output import dump_json
 @source_argument
 @click.option(
     "--sharp",
-    default=None,
     metavar="NAME",
     help="The ability: a share such as exact match.  [default: every one of the folder]",
 )
 @click.option(
     "--smooth",
-    default=None,
     metavar="NAME",
     help="The smooth score beside it, lower is better in a table.  [default: the answers' loss "
     "where it was measured, else the loss]",
 )
 @click.option(
     "--null",
-    default=None,
     metavar="NAME",
     help="What it would be if tokens erred independently.  [default: answer_null, of a folder]",
 )
 @click.option(
     "--chance",
     type=FiniteRange(min=0),
-    default=None,
     help="Score of guessing.  [default: as the corpus tells, else 0]",
 )
 @click.option(
     "--bound",
     type=FiniteRange(min=0, min_open=True),
-    default=None,
     help="What no model can pass.  [default: the probe's, else 1]",
 )
 @click.option(
     "--threshold",
     type=FiniteRange(min=0, min_open=True),
-    default=None,
     help="A run succeeds from this score on.  [default: 0.9 of the bound]",
 )
 @reading_options

@@ -195,7 +195,6 @@ def allocate(
 @click.option(
     "--unique-tokens",
     type=TOKENS,
-    default=None,
     help="Different tokens there are; D beyond them repeats them (--family data_constrained).  "
     "[default: any number]",
 )
@@ -286,11 +285,10 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
 @click.command()
 @click.argument("first", type=click.Path(path_type=Path), metavar="A")
 @click.argument("second", type=click.Path(path_type=Path), metavar="B")
-@click.option("--flops", type=FLOPS, default=None, help="Budget C.  [default: largest of both]")
+@click.option("--flops", type=FLOPS, help="Budget C.  [default: largest of both]")
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @click.option(
     "--columns-b",
-    default=None,
     metavar="N=params,...",
     help="Column names of B, where they differ.  [default: as --columns]",
 )

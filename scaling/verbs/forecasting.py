@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 @click.option(
     "--outcome",
     type=Real(),
-    default=None,
     help="For a table: the measured loss of the run of --flops, in --loss-unit; never replaced.",
 )
 @root_option

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scaling.verbs.options import FLOPS, RealRange, WholeRange, json_option
+from scaling.verbs.options import FLOPS, WholeRange, json_option, level_option
 from scaling.verbs.output import dump_json
 
 _folders_argument = click.argument(
@@ -56,13 +56,7 @@ def recipes(results: tuple[Path, ...], as_json: bool) -> None:
 
 @click.command()
 @_folders_argument
-@click.option(
-    "--level",
-    type=RealRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Probability of every interval.",
-)
+@level_option
 @click.option(
     "--seed",
     type=WholeRange(0, 2**32 - 1),

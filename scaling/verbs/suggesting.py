@@ -30,7 +30,6 @@ from scaling.verbs.output import dump_json
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
     help="Write the sweep there instead of to standard output.",
 )
 @root_option
