@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
-from scaling.verbs.obtaining import say_damage
+from scaling.verbs.obtaining import refusal_as_json, say_damage
 from scaling.verbs.options import (
     FiniteRange,
     json_option,
@@ -74,7 +75,6 @@ def abilities(
     what independent errors give, and the two largest sizes forecast from the smaller where that is
     possible. Exit code 4: nothing can be fitted.
     """
-    from scaling.errors import NoFitError
     from scaling.fitting.abilities.ability import write_contract
     from scaling.terminal.abilities import format_ability
     from scaling.workflow.abilities import judge_abilities, read_abilities
@@ -83,12 +83,8 @@ def abilities(
     how.pop("metric")
     if options["loss_unit"] != "nats" and source.is_dir():
         raise click.UsageError("--loss-unit says how a table is read; a folder is in nats.")
-    try:
+    with refusal_as_json(as_json, partial(write_contract, (), str(source))):
         table, stored, names = read_abilities(source, how, sharp=sharp, smooth=smooth, null=null)
-    except NoFitError as error:
-        if as_json:
-            click.echo(dump_json(write_contract((), str(source), str(error))))
-        raise
     judged = judge_abilities(
         table, names, stored=stored, chance=chance, bound=bound, threshold=threshold
     )
