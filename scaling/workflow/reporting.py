@@ -81,11 +81,6 @@ def report_sweep(
     table = tabulate_sweep(stored, count=options.count)
     found = fit_filtered(table, stored, options, filters, compare=True)
     fit = found.fit
-    scored = None
-    if backtest:
-        from scaling.fitting.backtest import DEFAULT_FAMILIES
-
-        scored = backtest_table(found.table, DEFAULT_FAMILIES)
     allocations = answer_forecast(stored, fit)
     source = str(stored.folder)
     siblings = open_siblings(stored) if siblings is None else siblings
@@ -110,7 +105,7 @@ def report_sweep(
         filters=found.effects,
         left_out=tuple(sorted(set(table.run) - set(found.table.run))),
         unfiltered=found.unfiltered,
-        backtest=scored,
+        backtest=backtest_table(found.table) if backtest else None,
         forecasts=_judge_forecasts(stored),
         source=source,
         options=tuple(asked),
