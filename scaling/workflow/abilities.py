@@ -196,13 +196,11 @@ def find_chance(stored: StoredSweep | None, sharp: str) -> float:
 
 def read_curves(stored: StoredSweep, table: RunTable) -> dict[str, dict[str, ProbeCurve]]:
     """Read the curves behind the values of probes, by probe and run of a table."""
-    from scaling.ledger.probes import read_probes
-    from scaling.workflow.probed import choose_values
+    from scaling.workflow.probed import read_values
 
-    results = {run: stored.results.results[run] for run in table.run}
     found: dict[str, dict[str, ProbeCurve]] = {}
-    for run, values in read_probes(stored.ledger, results).values.items():
-        for name, one in choose_values(values).items():
+    for run, values in read_values(stored, table).items():
+        for name, one in values.items():
             if one.curve is not None:
                 found.setdefault(name, {})[run] = one.curve
     return found
