@@ -57,8 +57,6 @@ def make_data(sweep: str = SWEEP, *, bootstrap: int | None = 100) -> ReportData:
         plan=plan,
         facts=FACTS,
         results=results,
-        failures={},
-        damaged=(),
         curves={run_id: make_curve(result) for run_id, result in results.items()},
         fit=fit,
         table=table,
