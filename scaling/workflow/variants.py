@@ -20,6 +20,8 @@ from scaling.words.plain import APPROACH_WORDS
 from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.stored import StoredSweep
 
+_CROSS_CHECKS = ("akima", "cubic", "projection")  # which the command line does not offer
+
 
 @stage("fitting other laws and fewer runs, for the page")
 def compare_variants(
@@ -42,8 +44,6 @@ def compare_variants(
         filters, asked: The requested filters, and the words of the command line.
         source: Path of a table.
     """
-    from scaling.report.sensitivity import Variant
-
     if not allocations or fit.law is None:
         return ()
     flops = allocations[0].flops
@@ -83,11 +83,7 @@ def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
     """Variants by the fit's own approaches."""
     variants = []
     for approach in fit.approaches:
-        if approach in (
-            "akima",
-            "cubic",
-            "projection",
-        ):  # cross-checks, which the command line does not offer
+        if approach in _CROSS_CHECKS:
             continue
         answer, reason = None, ""
         try:
