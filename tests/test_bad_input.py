@@ -1,5 +1,6 @@
 """Bad input exits 2 with every problem at once, one line each with its place, and no traceback."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -195,20 +196,27 @@ def test_a_path_that_is_not_a_sweep_file_is_refused_unread(root: Path, kind: str
             ["t.csv:22: a cell of more than 131072 characters, the longest that is read"],
         ),
         ("\x1b]0;x,D,loss\n1,2,3\n", ["t.csv:1: N: no such column"]),
+        (
+            "N,D,loss\n1e6,1e8,nan\n3e6,1e8,nan\n",
+            ["t.csv:2: loss: nan is not a finite number", "t.csv:3: loss: nan"],
+        ),
     ],
 )
 def test_every_bad_row_of_a_table_is_listed(root: Path, table: str, parts: list[str]) -> None:
     (root / "t.csv").write_text(table)
-    check_refusal(call("fit", "t.csv", "--no-bootstrap"), *parts)
+    for words in ((), ("--json",)):
+        check_refusal(call("fit", "t.csv", "--no-bootstrap", *words), *parts)
 
 
 def test_bad_rows_are_left_out_when_asked_and_duplicates_are_kept(root: Path) -> None:
     (root / "t.csv").write_text(TABLE + "1e6,1e8,nan\n" + TABLE.split("\n", 1)[1])
-    said = call("fit", "t.csv", "--no-bootstrap", "--drop-bad")
+    said = call("fit", "t.csv", "--no-bootstrap", "--drop-bad", "--json")
     assert said.code == 0
-    assert "fit of 40 runs" in said.out
-    assert "nan is not a finite number" in said.errors
-    assert "duplicate_cells" in said.out
+    assert "t.csv:22: loss: nan is not a finite number" in said.errors
+    answer = json.loads(said.out)
+    assert answer["n"] == 40
+    (check,) = [one for one in answer["checks"] if one["code"] == "duplicate_cells"]
+    assert check["passed"] is False
 
 
 @pytest.mark.parametrize(

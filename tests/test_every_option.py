@@ -221,6 +221,7 @@ def list_options() -> set[tuple[str, str]]:
 def test_every_option_of_every_verb_is_tried() -> None:
     tried = {(case.verb, case.option) for case in CASES} | ELSEWHERE.keys()
     whole = {verb for verb, option in ELSEWHERE if option == "*"}
+    assert whole <= cli.commands.keys()
     left = {(verb, option) for verb, option in list_options() - tried if verb not in whole}
     assert left == set()
     assert {one for one in tried if one[1] != "*"} <= list_options()

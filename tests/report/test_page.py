@@ -200,6 +200,7 @@ def test_every_run_id_and_check_is_on_the_page(page: str) -> None:
     data = standard_data()
     text = read_text(page)
     assert all(run_id in text for run_id in data.results)
+    assert len(data.fit.checks) >= 24
     for check in (*data.fit.checks, *data.allocations[0].checks):
         assert check.code in text
         assert " ".join(check.seen.split()) in text
