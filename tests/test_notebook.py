@@ -7,10 +7,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from commands import call
 
 import scaling
-from scaling.cli import cli
 from scaling.notebook.plots import PlotName
 
 matplotlib.use("Agg")
@@ -24,10 +23,9 @@ def fitted() -> scaling.Fitted:
 
 
 def ask(*words: object) -> dict:
-    arguments = [*map(str, words), "--bootstrap", "20", "--json"]
-    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
-    assert done.exception is None, done.output
-    return json.loads(done.stdout)
+    done = call(*words, "--bootstrap", "20", "--json")
+    assert done.code == 0, done.errors
+    return json.loads(done.out)
 
 
 def test_answers_equal_those_of_the_command_line(fitted: scaling.Fitted) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from commands import call
 
-from scaling.cli import cli
 from scaling.ledger.commit import Ledger
 from scaling.sweep import reading
 from scaling.workflow import stored
@@ -63,8 +62,8 @@ class Counting:
 
 
 def ask(*words: str) -> None:
-    done = CliRunner().invoke(cli, [*words], standalone_mode=False)
-    assert done.exception is None, done.output
+    done = call(*words)
+    assert done.code == 0, done.errors
 
 
 def results_of(folder: Path) -> set[str]:

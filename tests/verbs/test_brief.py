@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import call
 
-from scaling.cli import cli
 from scaling.fitting.fitted import Check
 from scaling.words.checks import CHECK_WORDS, describe_failure, sort_by_gravity
 
@@ -15,9 +14,9 @@ FEW = ("--bootstrap", "20")
 
 
 def ask(*words: object) -> str:
-    done = CliRunner().invoke(cli, [str(word) for word in words], standalone_mode=False)
-    assert done.exception is None, done.output
-    return done.stdout
+    done = call(*words)
+    assert done.code == 0, done.errors
+    return done.out
 
 
 def fail(code: str) -> Check:
