@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import call
 
-from scaling.cli import cli
 from scaling.data.shards import PreparedCorpus
 from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
@@ -78,7 +77,7 @@ def test_run_and_plan_write_a_rejected_cell_alike(
 
     monkeypatch.setattr(preparing, "prepare_sweep", lambda *_, **__: sweep)
     monkeypatch.setattr(training, "open_ledger", stop)
-    said = CliRunner().invoke(cli, ["run", str(sweep.path), "--executor", "inline"]).stderr
+    said = call("run", sweep.path, "--executor", "inline").errors
     described = format_plan(describe_plan(sweep, root=tmp_path, slots=2))
     assert "not trained: N 10.2k, D 1k: " in said
     assert "rejected: N 10.2k, D 1k: " in described

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-
-from scaling.cli import cli
+from commands import call
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is in the extra dev")
 
@@ -48,9 +46,8 @@ def start_browser() -> Iterator[Any]:
 
 def write_page(source: Path, root: Path, *options: str) -> Path:
     """The report of a results folder or a table, by the command line."""
-    words = ["report", str(source), "--root", str(root), *options]
-    done = CliRunner().invoke(cli, words, standalone_mode=False)
-    assert done.exception is None
+    done = call("report", source, "--root", root, *options)
+    assert done.code == 0, done.errors
     return root / "reports" / source.stem / "index.html"
 
 
