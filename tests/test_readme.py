@@ -9,10 +9,10 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 from test_docs import assert_same_but_for_rounding
 
 from scaling.sweep import grids, spec
+from tools.key_page import show_default
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
@@ -32,11 +32,9 @@ def list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
         elif (section := find_section(field.annotation)) is not None:
             yield from list_keys(section, f"{prefix}{name}.")
         else:
-            default = show_default(field.default, absent=_ABSENT.get(prefix, "none"))
-            yield f"{prefix}{field.alias or name}", default, field.description or ""
-
-
-_ABSENT = {"recipe.": "by rule"}
+            key = f"{prefix}{field.alias or name}"
+            default = "required" if field.is_required() else show_default(key, field.default)
+            yield key, default, field.description or ""
 
 
 def find_section(annotation: Any) -> type[BaseModel] | None:
@@ -44,18 +42,6 @@ def find_section(annotation: Any) -> type[BaseModel] | None:
     kinds = get_args(annotation) if get_origin(annotation) is UnionType else (annotation,)
     sections = [one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)]
     return sections[0] if sections else None
-
-
-def show_default(value: Any, *, absent: str) -> str:
-    if value is PydanticUndefined:
-        return "required"
-    if value is None:
-        return absent
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(str, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def test_every_key_of_a_sweep_file_is_documented() -> None:
