@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated import SWEEP, make_data, standard_data, with_results, with_status
+from simulated import SWEEP, make_data, standard_data, with_hostile_text, with_results, with_status
 
 import scaling.report
 from scaling.allocation import Allocation
-from scaling.fitting.fitted import Check, FitStatus, Interval
+from scaling.fitting.fitted import FitStatus, Interval
 from scaling.report.answers import mark_distance
 from scaling.report.data import ReportData
 from scaling.report.markdown import render_markdown
 from scaling.report.page import render_page, write_report
-from scaling.sweep.cells import RejectedCell
 from scaling.units import format_count, format_flops
 from scaling.words.checks import CATALOGUE, name_entry
 from scaling.words.statuses import STATUSES
@@ -276,35 +275,7 @@ def test_ids_are_unique_and_every_reference_has_its_target(page: str) -> None:
 
 
 def test_hostile_text_stays_inert() -> None:
-    data = standard_data()
-    everything = " ".join(PAYLOADS)
-    check = Check(code=everything, passed=False, seen=everything, advice=everything)
-    fit = dataclasses.replace(
-        data.fit, reason=everything, checks=(check,), notes=(everything,), source=everything
-    )
-    ids = list(data.results)
-    results = dict(data.results)
-    numerics = {everything: everything}
-    results[ids[0]] = dataclasses.replace(
-        results[ids[0]], status="diverged", reason=everything, numerics=numerics
-    )
-    del results[ids[1]]
-    rejected = RejectedCell(budget=None, params=1e4, tokens=1e5, reason=everything)
-    plan = dataclasses.replace(data.plan, rejected=(rejected,), warnings=(everything,))
-    page = render_page(
-        dataclasses.replace(
-            with_results(data, results),
-            name=everything,
-            sweep_yaml=f"# Question: {everything}\n{everything}",
-            command=everything,
-            plan=plan,
-            fit=fit,
-            failures={ids[1]: everything},
-            damaged=(everything,),
-            versions={everything: everything},
-            created=everything,
-        )
-    )
+    page = render_page(with_hostile_text(PAYLOADS))
     page.encode("utf-8")
     assert set(SCRIPT.findall(page)) & OWN_SCRIPTS == OWN_SCRIPTS
     page = cut_scripts(page)
