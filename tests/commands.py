@@ -11,6 +11,8 @@ from pathlib import Path
 from scaling import cli
 from scaling.verbs.exits import find_exit_code
 
+REPOSITORY = Path(__file__).parents[1]
+CODE = REPOSITORY / "results" / "code"
 # Warnings that Python hides outside of tests.
 SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 

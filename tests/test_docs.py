@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import call
+from commands import REPOSITORY, call
 
 import scaling.cli
 from scaling.cli import cli
@@ -20,7 +20,6 @@ from tools.key_page import write_key_page
 from tools.laws_table import write_laws_table
 from tools.tables_page import write_table_page
 
-REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from commands import Said, call
+from commands import CODE, REPOSITORY, Said, call
 from test_bad_input import RUNS
-from test_security import CODE, REPOSITORY
 
 from scaling.cli import cli
 

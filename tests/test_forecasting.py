@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import Said, call
+from commands import CODE, Said, call
 
 from scaling.errors import ScalingError
 from scaling.ledger.commit import Ledger
@@ -24,8 +24,6 @@ from scaling.ledger.forecasts import (
 from scaling.ledger.results import Measurement
 from scaling.verbs.exits import DAMAGED
 from scaling.workflow.stored import open_results, read_runs
-
-CODE = Path(__file__).parents[1] / "results" / "code"
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from commands import call
+from commands import CODE, call
 
 import scaling
 from scaling.notebook.plots import PlotName
 
 matplotlib.use("Agg")
-CODE = Path(__file__).parents[1] / "results" / "code"
 FEW = {"bootstrap": 20}
 
 

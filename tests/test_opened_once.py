@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import call
+from commands import CODE, call
 
 from scaling.ledger.commit import Ledger
 from scaling.sweep import reading
 from scaling.workflow import stored
 
-CODE = Path(__file__).parents[1] / "results" / "code"
 FEW = ("--bootstrap", "20")
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from commands import call
+from commands import CODE, call
 
 from scaling.data.shards import PreparedCorpus
 from scaling.errors import UsageError
@@ -15,8 +15,6 @@ from scaling.terminal.plan import format_plan
 from scaling.workflow import preparing, training
 from scaling.workflow.describing import describe_plan
 from scaling.workflow.preparing import Sweep
-
-CODE = Path(__file__).parents[1] / "results" / "code"
 
 
 def make_sweep(folder: Path, grid: str) -> Sweep:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from commands import call
+from commands import CODE, call
 from test_plan_text import make_sweep
 
 from scaling.errors import QueryError
@@ -22,7 +22,6 @@ from scaling.workflow.simulating import list_forecasts, simulate_sweep
 from scaling.workflow.stored import open_results
 from scaling.workflow.suggesting import suggest_cells, write_sweep
 
-CODE = Path(__file__).parents[1] / "results" / "code"
 GRID = "{budgets: [2e10, 4e10, 8e10], sizes: 5, span: 6}"
 
 

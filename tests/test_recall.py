@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import Said, call
+from commands import CODE, Said, call
 
 from scaling.files.sealed import open_document, seal_document
 from scaling.ledger.contents import read_contents
 from scaling.verbs.exits import DAMAGED
 
-CODE = Path(__file__).parents[1] / "results" / "code"
 ASK = ("allocate", "--flops", "1e12", "--bootstrap", "20", "--json")
 
 

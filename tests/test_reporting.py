@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from commands import call
+from commands import CODE, call
 
 from scaling.fitting.fitted import Fit
 from scaling.report.sensitivity import Variant
@@ -17,8 +17,6 @@ from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.reporting import report_sweep
 from scaling.workflow.stored import open_results, read_runs
 from scaling.workflow.variants import compare_variants
-
-CODE = Path(__file__).parents[1] / "results" / "code"
 
 
 def ask(*words: object) -> str:

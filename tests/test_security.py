@@ -11,13 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import start
+from commands import CODE, REPOSITORY, start
 
 from scaling.ledger.sweep_table import render_index
 from scaling.workflow.stored import open_results
-
-REPOSITORY = Path(__file__).parents[1]
-CODE = REPOSITORY / "results" / "code"
 
 # --- nothing stored is executed ---------------------------------------------------------------
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import call
+from commands import CODE, call
 
 from scaling.tables.filters import Filters
 from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.stored import read_runs
 
-CODE = Path(__file__).parents[1] / "results" / "code"
 POINT = FitOptions(bootstrap=None, approach="parametric")
 
 

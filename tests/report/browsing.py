@@ -12,8 +12,6 @@ from commands import call
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is in the extra dev")
 
-REPOSITORY = Path(__file__).parents[2]
-CODE = REPOSITORY / "results" / "code"
 WIDE, PHONE = (1280, 900), (390, 844)
 SWITCHES = (
     "--headless=new",

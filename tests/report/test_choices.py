@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import call
+from commands import CODE, call
 from simulated import make_result, standard_data
 from test_page import cut_scripts, read_text
 
@@ -21,7 +21,6 @@ from scaling.tables.filters import FilterEffect
 from scaling.tables.run_table import make_table, select_rows
 from scaling.units import format_count
 
-REPOSITORY = Path(__file__).parents[2]
 EFFECT = FilterEffect(name="flops_range", rule="C >= 5e+10", left_out=6, seen=29)
 
 
@@ -161,7 +160,7 @@ def test_hostile_names_are_escaped() -> None:
 
 
 def test_report_states_what_was_asked_and_how_to_rebuild_it(tmp_path: Path) -> None:
-    words = ("report", REPOSITORY / "results" / "code", "--root", tmp_path)
+    words = ("report", CODE, "--root", tmp_path)
     done = call(*words, "--flops-range", "3e10:", "--backtest")
     assert done.code == 0, done.errors
     page = (tmp_path / "reports" / "code" / "index.html").read_text()

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import CODE, open_page, start_browser, write_page
-from commands import call
+from browsing import open_page, start_browser, write_page
+from commands import CODE, call
 
 from scaling.allocation import Allocation, Question, allocate
 from scaling.errors import NoFitError, QueryError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ability_worlds import SIZES, independent, make_runs
-from commands import Said, call
+from commands import CODE, Said, call
 
 import scaling
 from scaling.errors import NoFitError
@@ -19,7 +19,6 @@ from scaling.workflow.abilities import find_chance, judge_stored
 from scaling.workflow.reporting import report_sweep
 from scaling.workflow.stored import open_results, tabulate_sweep
 
-CODE = Path(__file__).parents[2] / "results" / "code"
 ASKED = ("runs.csv", "--sharp", "exact", "--smooth", "answers", "--null", "chained")
 LOSS = (*ASKED, "--smooth", "loss", "--json")
 # For each option: the command line without it and with it.

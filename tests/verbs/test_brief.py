@@ -1,15 +1,13 @@
 """What `fit` prints by default: fifteen lines that name every failed check."""
 
 import re
-from pathlib import Path
 
 import pytest
-from commands import call
+from commands import CODE, call
 
 from scaling.fitting.fitted import Check
 from scaling.words.checks import CHECK_WORDS, describe_failure, sort_by_gravity
 
-CODE = Path(__file__).parents[2] / "results" / "code"
 FEW = ("--bootstrap", "20")
 
 

@@ -5,12 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import Said, call
+from commands import CODE, Said, call
 
 from scaling.ledger.commit import Ledger
 from scaling.ledger.speed import measure_speed
-
-CODE = Path(__file__).parents[2] / "results" / "code"
 
 
 @pytest.fixture(scope="module")

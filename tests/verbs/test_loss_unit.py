@@ -12,8 +12,7 @@ import re
 
 import numpy as np
 import pytest
-from commands import call
-from test_security import CODE
+from commands import CODE, call
 
 from scaling.ledger.commit import Ledger
 from scaling.units.losses import LOSS_UNITS, LossScale
