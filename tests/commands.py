@@ -1,10 +1,12 @@
-"""The command line from a test: in this process, or in its own if the claim is about processes."""
+"""The command line from a test: in this process, or in its own if the claim is about processes;
+and the tables it reads."""
 
 import contextlib
 import io
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,3 +51,8 @@ def start(*words: object, cwd: Path | str = ".") -> Said:
         [sys.executable, "-m", "scaling", *map(str, words)], capture_output=True, text=True, cwd=cwd
     )
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def write_table(path: Path, rows: Iterable[Iterable[object]], *, head: str = "N,D,loss") -> Path:
+    path.write_text("\n".join([head, *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path

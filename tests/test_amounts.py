@@ -6,7 +6,7 @@ import random
 
 import click
 import pytest
-from commands import call
+from commands import call, write_table
 
 from scaling.allocation.datasheets import find_device
 from scaling.cli import cli
@@ -23,8 +23,7 @@ RUNS = [
 
 @pytest.fixture
 def ask(tmp_path):
-    path = tmp_path / "runs.csv"
-    path.write_text("N,D,loss\n" + "".join(f"{n},{d},{loss!r}\n" for n, d, loss in RUNS))
+    path = write_table(tmp_path / "runs.csv", RUNS)
 
     def run(verb, *words):
         return call(verb, path, *words, "--no-bootstrap", "--json")
@@ -106,9 +105,8 @@ def test_a_target_loss_is_in_the_unit_of_the_table(tmp_path):
     # A table and a target in bits give the same answer as both in nats.
     answers = []
     for unit, scale in (("nats", 1.0), ("bits", math.log(2))):
-        path = tmp_path / f"{unit}.csv"
-        rows = [f"{n},{d},{loss / scale!r}\n" for n, d, loss in RUNS]
-        path.write_text("N,D,loss\n" + "".join(rows))
+        rows = [(n, d, loss / scale) for n, d, loss in RUNS]
+        path = write_table(tmp_path / f"{unit}.csv", rows)
         words = ("--loss-unit", unit, "--target-loss", repr(2.2 / scale), "--no-bootstrap")
         done = call("allocate", path, *words, "--json")
         answers.append(json.loads(done.out)["answers"][0])
@@ -121,8 +119,8 @@ def test_an_answer_at_the_end_of_its_interval_says_why(tmp_path):
     exact, noisy = tmp_path / "exact.csv", tmp_path / "noisy.csv"
     for path, sigma in ((exact, 0.0), (noisy, 0.003)):
         rng = random.Random(1)
-        rows = [f"{n},{d},{loss * math.exp(sigma * rng.gauss(0, 1))!r}\n" for n, d, loss in RUNS]
-        path.write_text("N,D,loss\n" + "".join(rows))
+        rows = [(n, d, loss * math.exp(sigma * rng.gauss(0, 1))) for n, d, loss in RUNS]
+        write_table(path, rows)
     said = []
     for path in (exact, noisy):
         words = ("--flops", "1e22", "--bootstrap", "200", "--family", "chinchilla")
@@ -153,7 +151,6 @@ def test_digits_of_other_scripts_are_refused_in_every_option(verb, option):
 
 @pytest.mark.parametrize("words", [("--of", "N", "--floor"), ("--family",), ("--flops-range",)])
 def test_digits_of_other_scripts_are_refused_inside_words(tmp_path, words):
-    path = tmp_path / "t.csv"
-    path.write_text("N,D,loss\n" + "".join(f"{n},{d},{loss!r}\n" for n, d, loss in RUNS))
+    path = write_table(tmp_path / "t.csv", RUNS)
     value = {"--family": "floor:\u0661.6", "--flops-range": "\u0661e18:"}.get(words[-1], "\u0661.6")
     assert call("fit", path, *words, value).code == 2

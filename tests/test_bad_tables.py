@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import write_table
 
 from scaling import cli
 from scaling.laws.chinchilla import CHINCHILLA
@@ -46,9 +47,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     """Runs a verb on rows and gives exit code, standard output and standard error."""
 
     def run(rows: list[Row], verb: str, *words: str) -> tuple[int, str, str]:
-        path = tmp_path / "runs.csv"
-        lines = ["N,D,loss", *(",".join(map(str, row)) for row in rows)]
-        path.write_text("\n".join(lines) + "\n")
+        path = write_table(tmp_path / "runs.csv", rows)
         monkeypatch.setattr(sys, "argv", ["scaling", verb, str(path), *words])
         with pytest.raises(SystemExit) as end:
             cli.main()

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from commands import Said, call, start
+from sibling_sweeps import write_texts
 
 import scaling
 from scaling.workflow.stored import open_results
@@ -40,14 +40,6 @@ OPTIONS = {
     "--level": (("--json",), ("--json", "--level", "0.5")),
     "--seed": (("--json",), ("--json", "--seed", "1")),
 }
-
-
-def write_texts(folder: Path, *, seed: int) -> None:
-    folder.mkdir()
-    rng = np.random.default_rng(seed)
-    for index in range(90):
-        words = [f"w{word:03d}" for word in rng.zipf(1.3, 1500) % 300]
-        (folder / f"{index:02d}.txt").write_text(" ".join(words))
 
 
 @pytest.fixture(scope="module")

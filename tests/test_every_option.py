@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from commands import CODE, REPOSITORY, Said, call
+from commands import CODE, REPOSITORY, Said, call, write_table
 from test_bad_input import RUNS
 
 from scaling.cli import cli
@@ -251,9 +251,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for at in range(64):
         words = "".join(f"{at} {(at + 1) * line * line} words of a text\n" for line in range(200))
         (tmp_path / "text" / f"{at}.txt").write_text(words)
-    millions = [f"{n / 1e6 if at % 2 else n!r},{d!r},{loss!r}" for at, (n, d, loss) in
-                enumerate(RUNS)]  # fmt: skip
-    (tmp_path / "mixed.csv").write_text("\n".join(["N,D,loss", *millions]) + "\n")
+    millions = [(n / 1e6 if at % 2 else n, d, loss) for at, (n, d, loss) in enumerate(RUNS)]
+    write_table(tmp_path / "mixed.csv", millions)
     return tmp_path
 
 

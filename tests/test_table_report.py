@@ -8,7 +8,7 @@ import math
 import re
 
 import pytest
-from commands import call
+from commands import call, write_table
 
 E, A, B, ALPHA, BETA = 1.69, 406.4, 410.7, 0.34, 0.28  # Hoffmann et al. 2022, eq. 10
 RUNS = [
@@ -20,12 +20,10 @@ RUNS = [
 
 @pytest.fixture
 def table(tmp_path):
-    path = tmp_path / "runs.csv"
-    lines = [
-        f"{n}M,{d}B,{E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA!r}" for n, d, _ in RUNS
+    rows = [
+        (f"{n}M", f"{d}B", E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA) for n, d, _ in RUNS
     ]
-    path.write_text("\n".join(["size,tokens,loss", *lines]) + "\n")
-    return path
+    return write_table(tmp_path / "runs.csv", rows, head="size,tokens,loss")
 
 
 def ask(*words):
@@ -64,10 +62,9 @@ def find_optimum(flops):
     ],
 )
 def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
-    path = tmp_path / "runs.csv"
-    rows = [f"{n}e6,{d}e9,{write(E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA)!r}"
+    rows = [(f"{n}e6", f"{d}e9", write(E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA))
             for n, d, _ in RUNS]  # fmt: skip
-    path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
+    path = write_table(tmp_path / "runs.csv", rows)
     done = ask("report", path, "--root", tmp_path, "--family", "chinchilla", "--loss-unit", unit)
     page = tmp_path / "reports" / "runs" / "index.html"
     assert done.strip() == str(page)
@@ -95,7 +92,7 @@ def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
     link = re.search(r"data:text/csv;base64,([^\"]+)", text)[1]
     found = list(csv.DictReader(io.StringIO(base64.b64decode(link).decode())))
     assert len(found) == len(RUNS)
-    assert float(found[3]["loss"]) == pytest.approx(float(rows[3].split(",")[2]), rel=1e-14)
+    assert float(found[3]["loss"]) == pytest.approx(rows[3][2], rel=1e-14)
     for absent in ("The sweep file", "training curves", "The recipe", "The corpus"):
         assert absent not in body
     assert "What was understood of the table" in body

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import CODE, Said, call
+from commands import CODE, Said, call, write_table
 
 from scaling.ledger.commit import Ledger
 from scaling.ledger.speed import measure_speed
@@ -13,14 +13,12 @@ from scaling.ledger.speed import measure_speed
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("table") / "runs.csv"
     rows = [
-        f"{n},{d},{1.7 + 400 / n**0.34 + 2000 / d**0.37}"
+        (n, d, 1.7 + 400 / n**0.34 + 2000 / d**0.37)
         for n in (1e8, 2e8, 4e8, 8e8, 1.6e9)
         for d in (2e9, 4e9, 8e9, 2e10, 4e10)
     ]
-    path.write_text("N,D,loss\n" + "\n".join(rows) + "\n")
-    return path
+    return write_table(tmp_path_factory.mktemp("table") / "runs.csv", rows)
 
 
 def ask(source: Path, *words: str) -> Said:

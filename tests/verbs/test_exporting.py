@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 import torch
 from commands import Said, call
+from sibling_sweeps import train_here
 from torch.nn import functional as F
 
 from scaling.training.generation import Choice
-from scaling.workflow.preparing import prepare_sweep
 from scaling.workflow.sampling import Sampler, open_sampler
-from scaling.workflow.training import open_ledger, train_sweep
 
 MODELS = {
     "characters": ("{source: text, paths: [text.txt], tokenizer: characters}", "transformer"),
@@ -39,15 +38,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.txt").write_text("\n\n".join(lines))
     for name, (corpus, family) in MODELS.items():
         width = ", head_size: 8" if family == "transformer" else ""
-        path = folder / f"{name}.yaml"
-        path.write_text(
-            f"name: {name}\ncorpus: {corpus}\n"
-            f"model: {{family: {family}, seq_len: {CONTEXT}{width}}}\n"
-            "grid: {params: [4e3], tokens: [15e3]}\nkeep_weights: true\n"
+        train_here(
+            folder,
+            name,
+            f"corpus: {corpus}\nmodel: {{family: {family}, seq_len: {CONTEXT}{width}}}\n"
+            "grid: {params: [4e3], tokens: [15e3]}\nkeep_weights: true\n",
         )
-        sweep = prepare_sweep(path, root=folder)
-        ledger = open_ledger(sweep, root=folder, retrain=False)
-        assert not train_sweep(sweep, ledger, executor="inline").failed
     return folder
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from commands import Said, call
+from sibling_sweeps import train_here
 
 from scaling.errors import IntegrityError
-from scaling.workflow.preparing import prepare_sweep
-from scaling.workflow.training import open_ledger, train_sweep
 
 SWEEPS = {
     "text": """\
@@ -35,11 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sampled")
     (folder / "text.txt").write_text("\n\n".join(f"{at} and {at + at}." for at in range(3000)))
     for name, text in SWEEPS.items():
-        path = folder / f"{name}.yaml"
-        path.write_text(f"name: {name}\n{text}")
-        sweep = prepare_sweep(path, root=folder)
-        ledger = open_ledger(sweep, root=folder, retrain=False)
-        assert not train_sweep(sweep, ledger, executor="inline").failed
+        train_here(folder, name, text)
     return folder
 
 
