@@ -45,6 +45,13 @@ def call(*words: object, cwd: Path | str = ".") -> Said:
     return Said(code, out.getvalue(), errors.getvalue())
 
 
+def tell(*words: object, cwd: Path | str = ".") -> str:
+    """What `scaling WORDS`, which succeeds, prints."""
+    said = call(*words, cwd=cwd)
+    assert said.code == 0, said.errors
+    return said.out
+
+
 def start(*words: object, cwd: Path | str = ".") -> Said:
     """`scaling WORDS` in `cwd`, run as a process to its end."""
     done = subprocess.run(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Said, call, start
+from commands import Said, call, start, tell
 from sibling_sweeps import write_texts
 
 import scaling
@@ -212,11 +212,10 @@ def test_kept_weights_serve_only_the_same_start(root: Path, tmp_path: Path) -> N
 
 
 def test_transfer_prints_the_answer(root: Path) -> None:
-    said = call("transfer", "results/arms-scratch", "results/arms-words", cwd=root)
-    assert said.code == 0, said.errors
-    assert said.out.startswith("arms-words against arms-scratch: 4 cells, seed noise ")
-    assert "at equal total compute, the parent's included" in said.out
-    assert call("transfer", "results/arms-words", cwd=root).out == said.out  # its siblings
+    said = tell("transfer", "results/arms-scratch", "results/arms-words", cwd=root)
+    assert said.startswith("arms-words against arms-scratch: 4 cells, seed noise ")
+    assert "at equal total compute, the parent's included" in said
+    assert tell("transfer", "results/arms-words", cwd=root) == said  # its siblings
     assert "arms-words against arms-scratch" in (root / "arms.txt").read_text()
 
 

@@ -29,10 +29,9 @@ from scaling.workflow.stored import open_results, read_runs
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The results on code without their forecasts and validation runs."""
-    copy = tmp_path / "results" / "code"
     checked = {one.forecast.run.run_id for one in read_forecasts(CODE).forecasts}
-    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("forecasts", "fits", *checked))
-    return copy
+    absent = shutil.ignore_patterns("forecasts", "fits", *checked)
+    return shutil.copytree(CODE, tmp_path / "results" / "code", ignore=absent)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from commands import CODE, call
+from commands import CODE, tell
 
 import scaling
 from scaling.notebook.plots import PlotName
@@ -22,9 +22,7 @@ def fitted() -> scaling.Fitted:
 
 
 def ask(*words: object) -> dict:
-    done = call(*words, "--bootstrap", "20", "--json")
-    assert done.code == 0, done.errors
-    return json.loads(done.out)
+    return json.loads(tell(*words, "--bootstrap", "20", "--json"))
 
 
 def test_answers_equal_those_of_the_command_line(fitted: scaling.Fitted) -> None:

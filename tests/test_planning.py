@@ -27,9 +27,7 @@ GRID = "{budgets: [2e10, 4e10, 8e10], sizes: 5, span: 6}"
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("results") / "code"
-    shutil.copytree(CODE, folder)
-    return folder
+    return shutil.copytree(CODE, tmp_path_factory.mktemp("results") / "code")
 
 
 def test_a_suggested_sweep_keeps_every_finished_run(code: Path) -> None:

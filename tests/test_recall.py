@@ -20,8 +20,7 @@ ASK = ("allocate", "--flops", "1e12", "--bootstrap", "20", "--json")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the results on code after one question, with a note beside the stored fit."""
-    copy = tmp_path / "code"
-    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
+    copy = shutil.copytree(CODE, tmp_path / "code", ignore=shutil.ignore_patterns("fits"))
     assert ask(copy).code == 0
     assert len(list((copy / "fits" / "known").iterdir())) == 1
     return copy
@@ -118,8 +117,7 @@ def test_a_forged_note_cannot_point_to_files_or_endless_ladders(folder: Path) ->
 
 def test_a_fixed_depth_is_noted(tmp_path: Path) -> None:
     """Of two layers throughout, the first rung is the usual ladder's: the note says which it is."""
-    copy = tmp_path / "code"
-    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
+    copy = shutil.copytree(CODE, tmp_path / "code", ignore=shutil.ignore_patterns("fits"))
     path = copy / "sweep.yaml"
     text = path.read_text()
     assert "seq_len: 128}" in text

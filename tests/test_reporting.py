@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from commands import CODE, call
+from commands import CODE, tell
 
 from scaling.fitting.fitted import Fit
 from scaling.report.sensitivity import Variant
@@ -17,12 +17,6 @@ from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.reporting import report_sweep
 from scaling.workflow.stored import open_results, read_runs
 from scaling.workflow.variants import compare_variants
-
-
-def ask(*words: object) -> str:
-    done = call(*words)
-    assert done.code == 0, done.errors
-    return done.out
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +47,13 @@ def test_every_choice_is_what_its_command_answers(variants: tuple[Variant, ...])
         if one.answer is None:
             continue
         words = shlex.split(one.command)[1:]
-        (said,) = json.loads(ask(*words, "--json"))["answers"]
+        (said,) = json.loads(tell(*words, "--json"))["answers"]
         assert said["params"] == pytest.approx(one.answer.params, rel=1e-9), one.command
         assert said["tokens"] == pytest.approx(one.answer.tokens, rel=1e-9), one.command
 
 
 def test_report_in_markdown_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    said = ask("report", CODE, "--root", tmp_path, "--format", "md")
+    said = tell("report", CODE, "--root", tmp_path, "--format", "md")
     path = tmp_path / "reports" / "code" / "report.md"
     assert said.strip() == str(path)
     text = path.read_text(encoding="utf-8")
@@ -82,6 +76,6 @@ def test_the_page_s_csv_is_a_table_that_fit_reads(tmp_path: Path) -> None:
         writer.writerows(fitted)
     delta = str(fit.objective.delta) if fit.objective else ""
     words = ("fit", table, "--no-bootstrap", "--huber-delta", delta, "--json")
-    law = json.loads(ask(*words))["law"]["params"]
+    law = json.loads(tell(*words))["law"]["params"]
     assert fit.law is not None
     assert law == pytest.approx(dict(fit.law.params), rel=1e-6)

@@ -8,7 +8,7 @@ import math
 import re
 
 import pytest
-from commands import call, write_table
+from commands import tell, write_table
 
 E, A, B, ALPHA, BETA = 1.69, 406.4, 410.7, 0.34, 0.28  # Hoffmann et al. 2022, eq. 10
 RUNS = [
@@ -26,15 +26,9 @@ def table(tmp_path):
     return write_table(tmp_path / "runs.csv", rows, head="size,tokens,loss")
 
 
-def ask(*words):
-    done = call(*words)
-    assert done.code == 0, done.errors
-    return done.out
-
-
 def test_a_table_has_a_report(table, tmp_path):
     words = ("report", table, "--root", tmp_path, "--columns", "N=size,D=tokens")
-    done = ask(*words, "--format", "md")
+    done = tell(*words, "--format", "md")
     page = tmp_path / "reports" / "runs" / "report.md"
     assert done.strip() == str(page)
     text = page.read_text()
@@ -65,7 +59,7 @@ def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
     rows = [(f"{n}e6", f"{d}e9", write(E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA))
             for n, d, _ in RUNS]  # fmt: skip
     path = write_table(tmp_path / "runs.csv", rows)
-    done = ask("report", path, "--root", tmp_path, "--family", "chinchilla", "--loss-unit", unit)
+    done = tell("report", path, "--root", tmp_path, "--family", "chinchilla", "--loss-unit", unit)
     page = tmp_path / "reports" / "runs" / "index.html"
     assert done.strip() == str(page)
     text = page.read_text()
@@ -100,7 +94,7 @@ def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
 
 def test_rows_left_out_are_on_the_page_with_the_reason(table, tmp_path):
     words = ("report", table, "--root", tmp_path, "--columns", "N=size,D=tokens")
-    ask(*words, "--min-ratio", "2", "--family", "tied")
+    tell(*words, "--min-ratio", "2", "--family", "tied")
     text = (tmp_path / "reports" / "runs" / "index.html").read_text()
     low = sum(d * 1e9 / (n * 1e6) < 2 for n, d, _ in RUNS)
     assert text.count("left out by a filter") == low > 0
@@ -111,7 +105,7 @@ def test_rows_left_out_are_on_the_page_with_the_reason(table, tmp_path):
 
 def test_a_table_has_a_suggestion(table):
     words = ("--spend", "1e21", "--forecast", "1e22", "--noise", "0.003", "--json")
-    found = json.loads(ask("suggest", table, "--columns", "N=size,D=tokens", *words))
+    found = json.loads(tell("suggest", table, "--columns", "N=size,D=tokens", *words))
     assert sum(cell["flops"] for cell in found["cells"]) <= 1e21
     assert found["expected_error"]["after"] < found["expected_error"]["before"]
     for cell in found["cells"]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import call
+from commands import tell
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is in the extra dev")
 
@@ -44,8 +44,7 @@ def start_browser() -> Iterator[Any]:
 
 def write_page(source: Path, root: Path, *options: str) -> Path:
     """The report of a results folder or a table, by the command line."""
-    done = call("report", source, "--root", root, *options)
-    assert done.code == 0, done.errors
+    tell("report", source, "--root", root, *options)
     return root / "reports" / source.stem / "index.html"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import CODE, call
+from commands import CODE, tell
 from simulated import make_result, standard_data
 from test_page import cut_scripts, read_text
 
@@ -160,9 +160,7 @@ def test_hostile_names_are_escaped() -> None:
 
 
 def test_report_states_what_was_asked_and_how_to_rebuild_it(tmp_path: Path) -> None:
-    words = ("report", CODE, "--root", tmp_path)
-    done = call(*words, "--flops-range", "3e10:", "--backtest")
-    assert done.code == 0, done.errors
+    tell("report", CODE, "--root", tmp_path, "--flops-range", "3e10:", "--backtest")
     page = (tmp_path / "reports" / "code" / "index.html").read_text()
     text = read_text(page)
     assert "C ≥ 3e10 8 of 42 runs" in text

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browsing import open_page, start_browser, write_page
-from commands import CODE, call
+from commands import CODE, tell
 
 from scaling.allocation import Allocation, Question, allocate
 from scaling.errors import NoFitError, QueryError
@@ -231,9 +231,7 @@ def test_the_command_beside_an_answer_reproduces_it(
     open_page(browser, page)
     shown = pose(browser, mode, **asked)
     words = show(browser, "command").removeprefix("scaling ")
-    done = call(*words.split(), "--json")
-    assert done.code == 0, done.errors
-    (wanted,) = json.loads(done.out)["answers"]
+    (wanted,) = json.loads(tell(*words.split(), "--json"))["answers"]
     for name in ("flops", "params", "tokens", "loss"):
         assert shown[name] == pytest.approx(wanted[name], rel=THREE_DIGITS)
     # The calculator answers for the held-out set of the runs; the command also for its text.

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import call
+from commands import call, tell
 from simulated import FACTS, commit
 
 from scaling.fitting.every_approach import fit_runs
@@ -60,9 +60,7 @@ def make_folder(folder: Path, sweep: str) -> Path:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_folder(tmp_path_factory.mktemp("root") / "results" / "everything", SWEEP)
-    words = ["forecast", str(made), "--flops", "1e12", "--bootstrap", "20"]
-    done = call(*words)
-    assert done.code == 0, done.errors
+    tell("forecast", made, "--flops", "1e12", "--bootstrap", "20")
     ledger = Ledger.open(made)
     for one in read_forecasts(made).forecasts:
         commit(ledger, one.forecast.run)
@@ -74,9 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report_csv(folder: Path) -> Path:
     """The CSV that a reader saves from the report."""
     root = folder.parents[1]
-    words = ["report", str(folder), "--root", str(root)]
-    done = call(*words)
-    assert done.code == 0, done.errors
+    tell("report", folder, "--root", root)
     page = (root / "reports" / "everything" / "index.html").read_text()
     found = re.search(r'href="data:text/csv;base64,([^"]*)"', page)
     assert found is not None

@@ -138,8 +138,7 @@ def test_bad_questions_exit_2_with_the_reason(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped sweep on code with sealed values of an ability that rises with N."""
-    path = tmp_path_factory.mktemp("results") / "code"
-    shutil.copytree(CODE, path)
+    path = shutil.copytree(CODE, tmp_path_factory.mktemp("results") / "code")
     stored = open_results(path)
     finished = [one for one in stored.results.recorded.values() if one.status == "finished"]
     losses = [one.loss for one in finished if one.loss is not None]

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from commands import CODE, call
+from commands import CODE, tell
 
 from scaling.fitting.fitted import Check
 from scaling.words.checks import CHECK_WORDS, describe_failure, sort_by_gravity
@@ -11,19 +11,13 @@ from scaling.words.checks import CHECK_WORDS, describe_failure, sort_by_gravity
 FEW = ("--bootstrap", "20")
 
 
-def ask(*words: object) -> str:
-    done = call(*words)
-    assert done.code == 0, done.errors
-    return done.out
-
-
 def fail(code: str) -> Check:
     return Check(code=code, passed=False, seen="", advice="")
 
 
 def test_a_fit_with_many_failed_checks_takes_fifteen_lines_and_names_each() -> None:
-    said = ask("fit", CODE, *FEW)
-    whole = ask("fit", CODE, *FEW, "--verbose")
+    said = tell("fit", CODE, *FEW)
+    whole = tell("fit", CODE, *FEW, "--verbose")
     failed = set(re.findall(r"^  ! (\w+): ", whole, flags=re.M))
     assert len(failed) > 4  # more than get a line of their own
     assert len(said.splitlines()) <= 15
@@ -34,7 +28,7 @@ def test_a_fit_with_many_failed_checks_takes_fifteen_lines_and_names_each() -> N
 
 
 def test_parameters_and_exponents_agree_with_the_verbose_text() -> None:
-    said, whole = (ask("fit", CODE, *FEW, *more) for more in ((), ("--verbose",)))
+    said, whole = (tell("fit", CODE, *FEW, *more) for more in ((), ("--verbose",)))
     alpha = re.search(r"alpha (\S+) \[(\S+), (\S+)\]", said)
     full = re.search(r"alpha +(\S+) +\[(\S+), (\S+)\]", whole)
     assert alpha is not None

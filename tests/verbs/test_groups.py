@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from commands import call, write_table
+from commands import tell, write_table
 
 SIZES, COUNTS = (7e7, 1.6e8, 4.1e8, 1e9, 2.8e9), (2e9, 1e10, 3e10, 1e11)
 LAWS = {"c4": (1.69, 406.4, 410.7, 0.34, 0.28), "comma": (1.8, 500.0, 2000.0, 0.35, 0.36)}
@@ -21,9 +21,7 @@ def table(tmp_path):
 
 
 def ask(verb, *words):
-    done = call(verb, *words, "--no-bootstrap")
-    assert done.code == 0, done.errors
-    return done.out
+    return tell(verb, *words, "--no-bootstrap")
 
 
 def test_each_group_gets_its_own_law(table):
