@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import REPOSITORY, call
+from commands import REPOSITORY, call, start
 
 import scaling.cli
 from scaling.cli import cli
@@ -37,15 +37,10 @@ def list_commands(text: str) -> Iterator[list[str]]:
 def run_shown(page: str, cwd: Path) -> Iterator[tuple[str, str, str]]:
     """(command, output shown, output now) of every `$ scaling` block."""
     for command, shown in re.findall(r"```\n\$ scaling (.*?)\n(.*?)```", page, flags=re.S):
-        done = subprocess.run(
-            [sys.executable, "-m", "scaling", *command.split()],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-        )
+        done = start(*command.split(), cwd=cwd)
         # Long stages print their name there ("fitting 35 runs …"), more often on a slow machine.
-        failed = [line for line in done.stderr.splitlines() if not line.endswith(" …")]
-        said = done.stdout if done.returncode == 0 else "\n".join(failed)
+        failed = [line for line in done.errors.splitlines() if not line.endswith(" …")]
+        said = done.out if done.code == 0 else "\n".join(failed)
         yield command, shown.strip(), said.strip()
 
 

@@ -1,20 +1,17 @@
 """The README's keys, files, links and numbers agree with the repository."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
 
+from commands import REPOSITORY, start
 from pydantic import BaseModel
 from test_docs import assert_same_but_for_rounding
 
 from scaling.sweep import grids, spec
 from tools.key_page import show_default
 
-REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
 KEYS = (REPOSITORY / "docs" / "sweep-file.md").read_text()
 GRIDS = grids.GRIDS
@@ -59,11 +56,6 @@ def test_the_answer_shown_is_that_of_the_reference() -> None:
     words = re.search(r"^\$ scaling (fit results/reference.*)$", README, flags=re.M)
     assert words is not None
     shown = README[words.end() + 1 :].split("```")[0].split("$ scaling")[0].strip()
-    done = subprocess.run(
-        [sys.executable, "-m", "scaling", *words[1].split()],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-    )
-    assert done.returncode == 0, done.stderr
-    assert_same_but_for_rounding(done.stdout.strip(), shown, rel=0.01)
+    done = start(*words[1].split(), cwd=REPOSITORY)
+    assert done.code == 0, done.errors
+    assert_same_but_for_rounding(done.out.strip(), shown, rel=0.01)

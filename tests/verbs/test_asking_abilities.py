@@ -7,9 +7,10 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ability_worlds import SIZES, independent, make_runs
-from commands import CODE, Said, call
+from commands import CODE, Said, call, write_table
 
 import scaling
 from scaling.errors import NoFitError
@@ -47,29 +48,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Five sizes are too few for a forecast.
     runs = make_runs(independent, seeds=6, sizes=SIZES[::2])
     by = {one.name: one.values for one in runs.metrics}
+    scores = [by[name] for name in ("answer_loss", "answer_exact", "answer_null")]
     rows = [
-        f"{n!r},{n / 2!r},{d!r},{loss!r},{at % 6},{exact!r},{answers!r},{chained!r}"
-        for at, (n, d, loss, exact, answers, chained) in enumerate(
-            zip(
-                runs.params.tolist(),
-                runs.tokens.tolist(),
-                (1.0 + by["answer_loss"]).tolist(),
-                by["answer_exact"].tolist(),
-                by["answer_loss"].tolist(),
-                by["answer_null"].tolist(),
-                strict=True,
-            )
+        (n, n / 2, d, 1.0 + answers, at % 6, exact, answers, chained)
+        for at, (n, d, answers, exact, chained) in enumerate(
+            np.transpose([runs.params, runs.tokens, *scores]).tolist()
         )
     ]
     head = "N,half,D,loss,seed,exact,answers,chained"
-    (folder / "runs.csv").write_text("\n".join([head, *rows]) + "\n")
-    bad = [*rows, "nan,1,3e6,2,1,.5,.5,.5"]
-    (folder / "bad.csv").write_text("\n".join([head, *bad]) + "\n")
-    mixed = [
-        row if at % 2 else re.sub(r"^[^,]+", lambda n: repr(float(n[0]) / 1e6), row)
-        for at, row in enumerate(rows)
-    ]
-    (folder / "mixed.csv").write_text("\n".join([head, *mixed]) + "\n")
+    write_table(folder / "runs.csv", rows, head=head)
+    write_table(folder / "bad.csv", [*rows, ("nan", 1, 3e6, 2, 1, 0.5, 0.5, 0.5)], head=head)
+    mixed = [row if at % 2 else (row[0] / 1e6, *row[1:]) for at, row in enumerate(rows)]
+    write_table(folder / "mixed.csv", mixed, head=head)
     return folder
 
 
