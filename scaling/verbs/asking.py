@@ -238,9 +238,7 @@ def predict(
             )
         ]
 
-    def format_one(one: Prediction) -> str:
-        return format_prediction(one, scale)
-
+    format_one = partial(format_prediction, scale=scale)
     return _answer(source, group_by, options, as_json, "predictions", answer, format_one, scale)
 
 
