@@ -129,9 +129,7 @@ def draw_sharp(ability: Ability, ax: Axes) -> None:
         at = one.params if ability.axis == "N" else one.tokens
         ends = [one.interval.low, one.interval.high]
         ax.plot([at, at], ends, color=ACCENT, linewidth=1.8, zorder=6)
-        draw_markers(
-            ax, np.array([at]), np.array([one.forecast]), [ACCENT], marker="D", size=40, zorder=7
-        )
+        draw_markers(ax, at, one.forecast, [ACCENT], marker="D", size=40, zorder=7)
     _set_shares(ability, ax)
     ax.set_ylabel(ability.names.sharp)
 
@@ -164,8 +162,7 @@ def draw_success(ability: Ability, ax: Axes) -> None:
         ax.plot(
             [at, at], [one.interval.low, one.interval.high], color=color, linewidth=1.0, zorder=2
         )
-        share = np.array([one.successes / one.runs])
-        draw_markers(ax, np.array([at]), share, [color], zorder=4)
+        draw_markers(ax, at, one.successes / one.runs, [color], zorder=4)
     low, high = _find_span(ability)
     x = np.geomspace(low, high, 200)
     if law.midpoint is not None and law.interval is not None:
@@ -174,9 +171,7 @@ def draw_success(ability: Ability, ax: Axes) -> None:
             ax.plot(x, law.predict(x, every), color=color, linewidth=1.8, zorder=3)
         ends = np.clip([law.interval.low, law.interval.high], low, high)
         ax.plot(ends, [0.5, 0.5], color=ACCENT, linewidth=2.2, zorder=6)
-        draw_markers(
-            ax, np.array([law.midpoint]), np.array([0.5]), [ACCENT], marker="D", size=40, zorder=7
-        )
+        draw_markers(ax, law.midpoint, 0.5, [ACCENT], marker="D", size=40, zorder=7)
     _set_sizes(ability, ax)
     set_linear_axis(ax, "y", -_PAD, 1.0 + _PAD)
     ax.set_ylabel(f"share of seeds with {law.threshold:g} or more")

@@ -119,7 +119,7 @@ def draw_by_loss(beyond: Beyond, shown: Quantity, scale: LossScale, ax: Axes) ->
             continue
         x, y, colors = zip(*points, strict=True)
         if read is shown.reads[0]:
-            draw_markers(ax, np.array(x), np.array(y), list(colors), size=28)
+            draw_markers(ax, x, y, colors, size=28)
         else:
             ax.scatter(x, y, s=20, c=SURFACE, marker=marker, edgecolors=list(colors), zorder=3)
     ax.set_xlabel(f"held-out loss [{scale.label}]")
@@ -145,7 +145,7 @@ def _draw_line(
         ax.plot(x, y, color=line, linewidth=width, linestyle=dashes, zorder=2)
         if dashes != "-":
             continue
-        draw_markers(ax, np.array(x), np.array(y), list(own), size=20 * width)
+        draw_markers(ax, x, y, own, size=20 * width)
         end = x[-1], y[-1]
         if heavy:
             spread = [error or 0.0 for error in errors]
@@ -156,7 +156,7 @@ def _draw_line(
 def _draw_forecasts(beyond: Beyond, shown: Quantity, against: Against, ax: Axes) -> None:
     for at, value, low, high in list_forecasts(beyond, shown.name, against):
         ax.plot([at, at], [low, high], color=ACCENT, linewidth=1.8, zorder=6)
-        draw_markers(ax, np.array([at]), np.array([value]), [ACCENT], marker="D", size=34, zorder=7)
+        draw_markers(ax, at, value, [ACCENT], marker="D", size=34, zorder=7)
 
 
 def list_forecasts(

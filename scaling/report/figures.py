@@ -195,7 +195,7 @@ def draw_compute(
         shown.append(np.array([low, high]))
         if outcome.measured is not None:
             reached = np.array([scale.to(outcome.measured)])
-            draw_markers(ax, np.array([flops]), reached, [INK], marker="*", size=130, zorder=8)
+            draw_markers(ax, flops, reached, [INK], marker="*", size=130, zorder=8)
             shown.append(reached)
     set_log_axis(ax, "x", lines.flops[0] / DOT, lines.flops[-1], words=format_power)
     _set_loss_axis(ax, np.concatenate(shown))
@@ -250,8 +250,7 @@ def _draw_answers(
         if interval is not None:
             ax.plot([one.flops] * 2, [interval.low, interval.high], color=ACCENT, linewidth=2.2)
             shown += [interval.low, interval.high]
-        at = np.array([one.flops]), np.array([value])
-        draw_markers(ax, *at, [ACCENT], size=64, zorder=7)
+        draw_markers(ax, one.flops, value, [ACCENT], size=64, zorder=7)
         fits = one.flops < room
         ax.annotate(
             format_count(value),

@@ -81,9 +81,9 @@ def _trace_parabolas(data: MeasuredRuns) -> list[dict[str, Any]]:
         label = {"label": f"{format_power(curve.budget.flops)} FLOP"}
         traces.append(line if lowest is None else line | label)
         if lowest is not None and not curve.rejection:
-            (best,), (least,) = lowest
-            words = f"{name}<br>best N {format_count(float(best))}<br>loss {least:.4f}"
-            traces.append(_trace("diamonds", *lowest, color=color, words=words))
+            words = f"{name}<br>best N {format_count(lowest[0])}<br>loss {lowest[1]:.4f}"
+            point = np.array([lowest]).T
+            traces.append(_trace("diamonds", *point, color=color, words=words))
     return traces
 
 

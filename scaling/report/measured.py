@@ -71,7 +71,7 @@ class MeasuredRuns:
 
 def trace_curve(
     data: MeasuredRuns, curve: Curve, points: int
-) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray] | None]:
+) -> tuple[FloatArray, FloatArray, tuple[float, float] | None]:
     """N and loss along a budget's parabola, and its lowest point; of a curve without a minimum its
     runs in order of N, and None."""
     if curve.vertex is None or curve.lowest is None:
@@ -79,8 +79,8 @@ def trace_curve(
         return data.params[rows], data.scale.to(data.loss[rows]), None
     x = np.linspace(curve.x.min(), curve.x.max(), points)
     loss = data.scale.to(curve.lowest + curve.bend * (x - curve.vertex) ** 2)
-    best = np.exp(np.array([curve.centre + curve.vertex]))
-    return np.exp(curve.centre + x), loss, (best, np.array([data.scale.to(curve.lowest)]))
+    best = float(np.exp(curve.centre + curve.vertex))
+    return np.exp(curve.centre + x), loss, (best, data.scale.to(curve.lowest))
 
 
 def collect_runs(table: RunTable, plan: Plan | None, scale: LossScale = NATS) -> MeasuredRuns:
