@@ -283,10 +283,6 @@ def test_hostile_text_stays_inert() -> None:
     assert r"$\frac{$" in read_text(page)
 
 
-def test_same_inputs_give_the_same_bytes(page: str) -> None:
-    assert render_page(standard_data()) == page
-
-
 def test_users_matplotlibrc_does_not_change_the_page(page: str) -> None:
     import matplotlib
 
