@@ -65,10 +65,12 @@ def load(folder: Path) -> dict[str, RunTable]:
 
 def convert(frame: pd.DataFrame) -> RunTable:
     columns = {name: frame[name].to_numpy(dtype=float) for name in ("N", "D", "C", "loss")}
-    budget = frame.budget.to_numpy(dtype=float) if "budget" in frame.columns else None
-    return make_table(
-        columns["N"], columns["D"], loss=columns["loss"], flops=columns["C"], budget=budget
-    )
+    more = {
+        name: frame[name].to_numpy()
+        for name in ("budget", "seed", "loss_se")
+        if name in frame and frame[name].notna().all()
+    }
+    return make_table(columns["N"], columns["D"], loss=columns["loss"], flops=columns["C"], **more)
 
 
 def forecast(table: RunTable, quantile: float, family: str, draws: int) -> dict[str, float] | None:

@@ -13,7 +13,9 @@ Cases, each a set of runs that is fitted and one that is forecast:
 
 Printed for each case: mean absolute relative error, signed bias, share of runs inside the 90 %
 interval of a new run (rows of a case share one fit: read coverage per case), its median log width
-and its interval score (of ln L: width, plus 20 times what lies outside). Then, over cases, the
+and its interval score (of ln L: width, plus 20 times what lies outside); where the forecast runs
+are sizes of one budget, also the error of N* against the parabola through them, whether its
+interval holds that minimum, and how much loss the recommended N costs. Then, over cases, the
 geometric mean of the error over that of Chinchilla's law on all runs, its upper 90 % limit by a
 bootstrap over families of tables, the cells that are worse by more than max(15 %, .25 points), mean
 score, median width.
@@ -33,12 +35,14 @@ import numpy as np
 import pandas as pd
 from extrapolate import LEAST_RATE, QUANTILES, convert, judge, load
 
+from scaling.allocation import allocate
 from scaling.errors import ScalingError, ScalingWarning
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks.points import find_design_problem
 from scaling.fitting.ensemble.members import fit_member
 from scaling.fitting.ensemble.weights import list_misses, open_windows
 from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import choose_delta
 from scaling.laws.ensemble import ENSEMBLE
@@ -51,8 +55,10 @@ from scaling.workflow.stored import read_runs
 FAMILIES = {"marin comma": "marin", "marin dclm": "marin", "porian rw": "porian"}
 FAMILIES |= {"porian owt2": "porian"}
 WORSE_SHARE, WORSE_POINTS = 0.15, 0.0025
-POWERS, SHARES = (1.0, 2.0, 3.0, 4.0), (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
-LOWEST_ERROR = 2e-3
+POWERS, SHARES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0), (0.0, 0.1, 0.25, 0.5, 1.0)
+LOWEST_ERROR, REFUTED = 2e-3, 3.0
+LEAST_SIZES = 4  # of one budget, for a parabola through them
+ONE_BUDGET = 0.2  # in ln C: sizes are rungs, and C follows the batches
 RESAMPLINGS = 4000
 DEFAULT, PLAIN = "default", "chinchilla"
 
@@ -123,9 +129,29 @@ def judge_case(case: Case, name: str, draws: int) -> dict[str, float] | None:
         table = select_rows(table, np.flatnonzero(keep))
     try:
         fit = fit_runs(table, approach="parametric", family=family, bootstrap=draws)
-        return judge(fit, case.test)
+        return judge(fit, case.test) | judge_size(fit, case.test)
     except ScalingError:
         return None
+
+
+def judge_size(fit: Fit, test: RunTable) -> dict[str, float]:
+    """N* of a fit against a parabola in ln N through the losses of one budget: the error of ln N*,
+    whether its interval holds the lowest point, and how far above it the recommended N lies."""
+    flops = list_flops(test)
+    if len(test) < LEAST_SIZES or np.ptp(np.log(flops)) > ONE_BUDGET:
+        return {}
+    curve = np.polynomial.Polynomial.fit(np.log(test.params), np.log(test.loss), 2).convert()
+    best = float(-0.5 * curve.coef[1] / curve.coef[2])
+    if curve.coef[2] <= 0.0 or not np.log(test.params).min() < best < np.log(test.params).max():
+        return {}
+    answer = allocate(fit, float(np.exp(np.log(flops).mean())), far=True, anyway=True)
+    interval = answer.params_interval
+    assert interval is not None
+    return {
+        "size": float(np.log(answer.params) - best),
+        "regret": float(curve(np.log(answer.params)) - curve(best)),
+        "size_inside": float(interval.low <= np.exp(best) <= interval.high),
+    }
 
 
 def summarise(
@@ -146,11 +172,23 @@ def summarise(
     error, width = (np.median([found[one][key] for one in common]) for key in ("error", "width"))
     score, inside = (np.mean([found[one][key] for one in common]) for key in ("score", "coverage"))
     upper = limit(ratio, [families[one] for one in common])
+    sizes = [found[one] for one in common if "regret" in found[one]]
+    size = ""
+    if sizes:
+        regret, held = (np.mean([one[key] for one in sizes]) for key in ("regret", "size_inside"))
+        size = f", regret of N* {regret:.2%} and inside {held:.0%} of {len(sizes)}"
     return (
         f"{name:14s} {len(common)} cases: error over Chinchilla's {np.exp(ratio.mean()):.3f} "
         f"(upper 90 % {upper:.3f}), median error {error:.2%}, mean coverage {inside:.0%}, mean "
-        f"score {score:.3f}, median width {width:.3f}, worse: {', '.join(worse) or 'none'}"
+        f"score {score:.3f}, median width {width:.3f}, worse: {', '.join(worse) or 'none'}{size}"
     )
+
+
+def describe_size(found: dict[str, float]) -> str:
+    if "regret" not in found:
+        return ""
+    held = "inside" if found["size_inside"] else "outside"
+    return f" N* {np.expm1(found['size']):+.0%}, {held}, regret {found['regret']:.2%}"
 
 
 def limit(ratio: FloatArray, families: list[str]) -> float:
@@ -167,7 +205,7 @@ def limit(ratio: FloatArray, families: list[str]) -> float:
 def measure_misses(case: Case) -> Misses:
     """Members' scores in the windows of a case, and their misses of its test runs."""
     table, test = case.fitted, case.test
-    delta = choose_delta(table, estimate_replicate_sigma(table))
+    delta = choose_delta(estimate_replicate_sigma(table))
     fitted = [fit_member(table, member, delta=delta) for member in ENSEMBLE.members]
     fitted = [None if one is None or one.fit.vanished else one for one in fitted]
     windows = open_windows(table, tuple(one is not None for one in fitted), delta=delta)
@@ -189,8 +227,9 @@ def combine(one: Misses, power: float, share: float) -> FloatArray:
     scored = np.isfinite(one.score)
     if not scored.any():
         return one.test[0]
-    weight = np.where(scored, one.score, np.inf) ** -power
-    weight = (1.0 - share) * weight / weight.sum() + share * scored / scored.sum()
+    weight = (one.score / one.score.min()) ** -power
+    stands = one.score <= REFUTED * one.score.min()
+    weight = (1.0 - share) * weight / weight.sum() + share * stands / stands.sum()
     return np.asarray(weight[scored] @ one.test[scored], dtype=np.float64)
 
 
@@ -271,7 +310,7 @@ def main() -> None:
             print(
                 f"{case.name:16s} {name:14s} error {found['error']:7.2%} "
                 f"bias {found['bias']:+7.2%} inside {found['coverage']:4.0%} "
-                f"width {found['width']:.3f} score {found['score']:.3f}",
+                f"width {found['width']:.3f} score {found['score']:.3f}{describe_size(found)}",
                 flush=True,
             )
     for name in names:

@@ -60,7 +60,8 @@ def choose_files(patterns: list[str]) -> list[tuple[Path, bytes]]:
                 content.decode("utf-8")
             except UnicodeDecodeError:
                 continue
-            found[hashlib.sha256(content).hexdigest()] = (path, content)
+            if b"\0" not in content:
+                found[hashlib.sha256(content).hexdigest()] = (path, content)
     chosen, total = [], 0
     for digest in sorted(found):
         if total + len(found[digest][1]) <= TEXT_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from typing import NoReturn
 
@@ -15,6 +16,9 @@ def main() -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from scaling.cli import main as cli
 
+    # What is imported lives until the process ends. Looking through it for garbage, at the exit
+    # above all, took an eighth of the time of an answer.
+    gc.freeze()
     signal.signal(signal.SIGINT, before)
     cli()
 

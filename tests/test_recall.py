@@ -137,7 +137,8 @@ def test_a_damaged_folder_has_no_fingerprint(folder: Path) -> None:
 
 
 def test_a_recalled_answer_loads_only_what_it_needs(folder: Path) -> None:
-    unwanted = {"pandas", "scipy", "pydantic", "yaml", "filelock", "psutil"}
+    unwanted = {"pandas", "scipy", "pydantic", "yaml", "filelock", "psutil", "statistics", "shutil"}
+    unwanted |= {f"scaling.{one}" for one in ("workflow.stored", "sweep.plan", "tables.reading")}
     code = (
         "import sys; from scaling.cli import cli; "
         f"cli.main({[*ASK, str(folder)]!r}, standalone_mode=False); "

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -23,7 +23,12 @@ from scaling.allocation.distance import add_ratio, check_distance, count_decades
 from scaling.allocation.measured import find_at_budget, find_at_size
 from scaling.allocation.optimum import answer_by_law, answer_by_line, cut_ladder, find_shape
 from scaling.allocation.question import Question
-from scaling.allocation.uncertainty import draw_gaussians, draw_loss_drift, find_text_interval
+from scaling.allocation.uncertainty import (
+    draw_gaussians,
+    draw_loss_drift,
+    find_text_interval,
+    pull_draws,
+)
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Approach, Check, Fit
 from scaling.fitting.intervals import find_interval
@@ -37,7 +42,7 @@ def allocate(
     fit: Fit,
     question: float | Question,
     *,
-    ladder: Sequence[ModelShape] | None = None,
+    ladder: Iterable[ModelShape] | None = None,
     approach: Approach | None = None,
     unique_tokens: float | None = None,
     far: bool = False,
@@ -48,7 +53,8 @@ def allocate(
     Args:
         fit: A fit with a frontier of the approach.
         question: A budget C [FLOPs], or any combination of conditions.
-        ladder: Shapes that can be built, ascending; needs a fit that knows how N is counted.
+        ladder: Shapes that can be built, ascending; needs a fit that knows how N is counted. A
+            budget reads no more of them than it needs.
         approach: Which approach answers; None: the one the fit was asked for.
         unique_tokens: Shorthand for the question's `unique_tokens`.
         far: Answer beyond three decades from the data.
@@ -76,7 +82,8 @@ def allocate(
     if question.is_plain and question.list_caps():
         answer = _answer_budget(fit.answering, question, asked, ladder, far=far, anyway=anyway)
     elif asked == "parametric":
-        answer = answer_question(fit.answering, question, ladder=ladder, far=far, anyway=anyway)
+        rungs = None if ladder is None else tuple(ladder)
+        answer = answer_question(fit.answering, question, ladder=rungs, far=far, anyway=anyway)
     else:
         raise NoFitError(
             f"{fit.source}: approach {asked} knows budgets alone; a question with other conditions "
@@ -141,7 +148,7 @@ def _answer_budget(
     fit: Fit,
     question: Question,
     approach: Approach,
-    ladder: Sequence[ModelShape] | None,
+    ladder: Iterable[ModelShape] | None,
     *,
     far: bool,
     anyway: bool,
@@ -159,9 +166,9 @@ def _answer_budget(
         answer = answer_by_law(fit, law, flops, decades)
     else:
         answer = answer_by_line(fit, frontier, flops, decades)
-    shape, ladder = None, cut_ladder(ladder, answer.params, fit.convention)
-    if ladder:
-        shape = find_shape(fit, law, flops, answer, ladder)
+    shape, rungs = None, cut_ladder(ladder, answer.params, fit.convention)
+    if rungs:
+        shape = find_shape(fit, law, flops, answer, rungs)
     answer = dataclasses.replace(
         answer,
         shape=shape,
@@ -175,7 +182,7 @@ def _answer_budget(
         return answer
     if shape is not None and fit.cost.max_deviation > COMPUTE_PENALTY:
         answer = dataclasses.replace(answer, notes=(*answer.notes, _say_smoothed(fit)))
-    return describe_budget(fit, law, answer, ladder)
+    return describe_budget(fit, law, answer, rungs)
 
 
 def _say_smoothed(fit: Fit) -> str:
@@ -244,7 +251,8 @@ def predict(
     mean_interval = new_run_interval = text_interval = None
     if fit.draws:
         draws = np.array(fit.draws)
-        mean = family.loss(draws, n_value, d_value) * draw_loss_drift(fit, len(draws), decades)
+        error = draw_loss_drift(fit, len(draws), decades) * pull_draws(fit, params, tokens)
+        mean = family.loss(draws, n_value, d_value) * error
         expected = float(family.loss(coefficients, n_value, d_value))
         mean_interval = find_interval(mean, fit.level, answer=expected)
         noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)

@@ -19,7 +19,12 @@ from scaling.allocation.question import Question
 from scaling.allocation.serving import Serving, make_serving
 from scaling.allocation.solving import Route, choose_route, follow_route
 from scaling.allocation.trade_offs import choose_shape, count_spending, find_basin, weigh_sizes
-from scaling.allocation.uncertainty import draw_loss_drift, draw_params_drift, find_text_interval
+from scaling.allocation.uncertainty import (
+    draw_loss_drift,
+    draw_params_drift,
+    find_text_interval,
+    pull_draws,
+)
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Check, Coverage, Fit, Interval
 from scaling.fitting.intervals import find_interval
@@ -200,7 +205,8 @@ def _draw_intervals(
     many = dataclasses.replace(
         problem, coefficients=coefficients, worth=worths[np.arange(count) % worths.size]
     )
-    drift = draw_loss_drift(fit, count, decades)
+    fresh = problem.discount(np.array([answer.tokens]))
+    drift = draw_loss_drift(fit, count, decades) * pull_draws(fit, answer.params, float(fresh[0]))
     # If the true loss is `drift` times the law's, it reaches the target where the law predicts
     # target / drift.
     target = (answer.question.target_loss or np.nan) / drift

@@ -15,7 +15,6 @@ not confirmed.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -106,6 +105,8 @@ def find_device(name: str) -> Device:
     asked = asked.removeprefix("rtx") if asked == "rtxa6000" else asked
     if asked in known:
         return known[asked]
+    import difflib  # only a name that is unknown needs it
+
     close = difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
     hint = f' Did you mean "{known[close[0]].name}"?' if close else ""
     raise QueryError(

@@ -5,9 +5,8 @@ N*, D* = argmin L(N, D)   subject to   C = D · flops_per_token(N)
 
 from __future__ import annotations
 
-import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,12 @@ import numpy as np
 from scaling.allocation.answer import Allocation, BuildableShape
 from scaling.allocation.problem import Problem
 from scaling.allocation.trade_offs import fill_ladder, find_basin
-from scaling.allocation.uncertainty import draw_loss_drift, draw_params_drift, find_text_interval
+from scaling.allocation.uncertainty import (
+    draw_loss_drift,
+    draw_params_drift,
+    find_text_interval,
+    pull_draws,
+)
 from scaling.fitting.fitted import Fit, Frontier, finite_or_none
 from scaling.fitting.intervals import find_interval
 from scaling.laws.family import Law
@@ -44,7 +48,9 @@ def answer_by_law(
     if fit.draws:
         draws = np.array(fit.draws)
         at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
-        lowest = family.loss(draws, at, seen) * draw_loss_drift(fit, len(draws), decades)
+        error = draw_loss_drift(fit, len(draws), decades)
+        error *= pull_draws(fit, float(params[0]), float(tokens[0]))
+        lowest = family.loss(draws, at, seen) * error
         drifted = at * draw_params_drift(fit, len(draws), decades)
         spent = flops / fit.cost.flops_per_token(drifted)
         for name, values, point in (
@@ -101,17 +107,20 @@ def answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -
 
 
 def cut_ladder(
-    ladder: Sequence[ModelShape] | None, params: float, convention: CountConvention | None
-) -> Sequence[ModelShape] | None:
+    ladder: Iterable[ModelShape] | None, params: float, convention: CountConvention | None
+) -> list[ModelShape] | None:
     """The ladder without the thousands of rungs far above the optimum; None where there is none."""
     if ladder is None:
         return None
     # Without a convention a sweep file lists the models, which count the same under every
     # convention.
     counted = convention or "matmul"
-    most = _RUNGS_ABOVE * params
-    end = bisect.bisect_right(ladder, most, key=lambda rung: count_params(rung, counted))
-    return ladder[: end + 1]
+    rungs = []
+    for rung in ladder:
+        rungs.append(rung)
+        if count_params(rung, counted) > _RUNGS_ABOVE * params:
+            break
+    return rungs
 
 
 def find_shape(

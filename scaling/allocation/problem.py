@@ -82,7 +82,7 @@ class Problem:
         if self.unique is not None and self._knows_repeats:
             loss = self.law.loss(self._widen(params), params, seen, _align(self.unique, params))
         else:
-            loss = self.law.loss(self._widen(params), params, self._discount(seen))
+            loss = self.law.loss(self._widen(params), params, self.discount(seen))
         return np.where(there, loss, np.inf)
 
     def find_tokens(self, params: FloatArray, loss: FloatArray) -> FloatArray:
@@ -101,6 +101,16 @@ class Problem:
             halvings=_HALVINGS,
         )
         return np.where(reached, np.exp(found), np.inf)
+
+    def discount(self, tokens: FloatArray) -> FloatArray:
+        """D' as a function of D: the fresh tokens that D tokens are worth."""
+        if self.unique is None:
+            return tokens
+        assert self.worth is not None  # set together with `unique`
+        worth, unique = _align(self.worth, tokens), _align(self.unique, tokens)
+        repeats = np.maximum(tokens / unique - 1.0, 0.0)
+        more = unique * worth * -np.expm1(-repeats / worth)
+        return np.minimum(tokens, unique) + more
 
     def find_training(self, params: FloatArray, tokens: FloatArray) -> FloatArray:
         """C [FLOPs]."""
@@ -126,16 +136,6 @@ class Problem:
 
     def _widen(self, params: FloatArray) -> FloatArray:
         return self.coefficients[:, None, :] if params.ndim == 2 else self.coefficients
-
-    def _discount(self, tokens: FloatArray) -> FloatArray:
-        """D' as a function of D."""
-        if self.unique is None:
-            return tokens
-        assert self.worth is not None  # set together with `unique`
-        worth, unique = _align(self.worth, tokens), _align(self.unique, tokens)
-        repeats = np.maximum(tokens / unique - 1.0, 0.0)
-        more = unique * worth * -np.expm1(-repeats / worth)
-        return np.minimum(tokens, unique) + more
 
     def _undo_discount(self, fresh: FloatArray) -> FloatArray:
         """D as a function of D'; inf if no number of epochs is worth that much."""

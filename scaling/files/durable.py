@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import stat
@@ -228,13 +229,13 @@ def _open_plain(root: Path, relative: str) -> Iterator[int]:
     parts = relative.split("/")
     if any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise IntegrityError(f"{relative!r} does not name a file inside the folder")
-    for depth in range(1, len(parts)):
-        if os.path.islink(root.joinpath(*parts[:depth])):
-            raise IntegrityError(f"{'/'.join(parts[:depth])} is a link")
+    for folder in itertools.accumulate(parts[:-1], "{}/{}".format):
+        if os.path.islink(f"{root}/{folder}"):
+            raise IntegrityError(f"{folder} is a link")
     # O_NONBLOCK: opening a FIFO must not wait for its writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(root.joinpath(*parts), flags)
+        descriptor = os.open(root / relative, flags)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise IntegrityError(f"{relative} is a link") from error

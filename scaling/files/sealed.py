@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
 
 from scaling.errors import IntegrityError
 
@@ -71,66 +72,62 @@ def build_value(kind: type[Any], value: object, where: str) -> Any:
     """
     if not isinstance(value, dict):
         raise IntegrityError(f"{where} is not an object")
-    hints = _hints_of(kind)
-    optional = {one.name for one in dataclasses.fields(kind) if _has_default(one)}
-    missing, unknown = hints.keys() - optional - value.keys(), value.keys() - hints.keys()
+    checks, needed = _find_checks(kind)
+    missing, unknown = needed - value.keys(), value.keys() - checks.keys()
     if missing or unknown:
         wrong = sorted(str(key)[:40] for key in missing | unknown)
         raise IntegrityError(f"{where}: fields missing or unknown: {', '.join(wrong[:5])}")
-    return kind(
-        **{name: _check_value(hints[name], item, f"{where}.{name}") for name, item in value.items()}
-    )
+    return kind(**{name: checks[name](item, f"{where}.{name}") for name, item in value.items()})
 
 
-def _has_default(field: dataclasses.Field[Any]) -> bool:
-    """Return whether documents written before the field existed may lack it."""
-    return field.default is not dataclasses.MISSING
+# Checks a value, given its place in the document, and returns it as the field takes it.
+_Check: TypeAlias = Callable[[Any, str], Any]
+_checks: dict[type[Any], tuple[dict[str, _Check], frozenset[str]]] = {}
 
 
-_hints: dict[type[Any], dict[str, Any]] = {}
+def _find_checks(kind: type[Any]) -> tuple[dict[str, _Check], frozenset[str]]:
+    """The check of each field, and the fields that a document must have: one written before a field
+    existed lacks it, and takes its default."""
+    if kind not in _checks:  # resolving annotations costs more than a thousand checks
+        hints, fields = typing.get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
+        needed = frozenset(one.name for one in fields if one.default is dataclasses.MISSING)
+        _checks[kind] = {one.name: _make_check(hints[one.name]) for one in fields}, needed
+    return _checks[kind]
 
 
-def _hints_of(kind: type[Any]) -> dict[str, Any]:
-    if kind not in _hints:  # resolving annotations costs more than a thousand checks
-        hints = typing.get_type_hints(kind, include_extras=True)
-        _hints[kind] = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-    return _hints[kind]
-
-
-def _check_value(hint: Any, value: object, where: str) -> Any:
-    origin = typing.get_origin(hint)
+def _make_check(hint: Any) -> _Check:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
-        _, build = typing.get_args(hint)
-        return build(value, where)
+        build: _Check = args[1]
+        return build
     if dataclasses.is_dataclass(hint):
-        return build_value(typing.cast(type[Any], hint), value, where)
+        return functools.partial(build_value, typing.cast(type[Any], hint))
     if origin in (typing.Union, types.UnionType):
-        arms = typing.get_args(hint)
-        if value is None and type(None) in arms:
-            return None
-        (hint,) = (arm for arm in arms if arm is not type(None))
-        return _check_value(hint, value, where)
-    if origin is Literal:
-        if isinstance(value, str) and value in typing.get_args(hint):
-            return value
-    elif hint is bool:
-        if isinstance(value, bool):
-            return value
-    elif hint is int:
-        if type(value) is int and abs(value) <= _INT_LIMIT:
-            return value
-    elif hint is float:
-        if type(value) in (int, float) and math.isfinite(_as_float(value)):
-            return value
-    elif hint is str:
-        if isinstance(value, str) and len(value) <= _TEXT_LIMIT:
-            return value
-    elif origin is collections.abc.Mapping and isinstance(value, dict):
-        return _check_mapping(value, where)
-    elif origin is tuple and isinstance(value, list) and len(value) <= _MAPPING_LIMIT:
-        item = typing.get_args(hint)[0]
-        return tuple(_check_value(item, one, f"{where}[{at}]") for at, one in enumerate(value))
-    raise IntegrityError(f"{where} is {str(value)[:40]!r}, which is not {_name_of(hint)}")
+        (arm,) = (one for one in args if one is not type(None))
+        check_arm = _make_check(arm)
+        return lambda value, where: None if value is None else check_arm(value, where)
+    check_item = _make_check(args[0]) if origin is tuple else None
+    fits = _FITS[origin or hint]
+
+    def check(value: Any, where: str) -> Any:
+        if not fits(value) or (origin is Literal and value not in args):
+            raise IntegrityError(f"{where} is {str(value)[:40]!r}, which is not {_name_of(hint)}")
+        if check_item is not None:
+            return tuple(check_item(one, f"{where}[{at}]") for at, one in enumerate(value))
+        return _check_mapping(value, where) if origin is collections.abc.Mapping else value
+
+    return check
+
+
+_FITS: dict[Any, Callable[[Any], bool]] = {
+    bool: lambda value: isinstance(value, bool),
+    int: lambda value: type(value) is int and abs(value) <= _INT_LIMIT,
+    float: lambda value: type(value) in (int, float) and math.isfinite(_as_float(value)),
+    str: lambda value: isinstance(value, str) and len(value) <= _TEXT_LIMIT,
+    Literal: lambda value: isinstance(value, str),
+    collections.abc.Mapping: lambda value: isinstance(value, dict),
+    tuple: lambda value: isinstance(value, list) and len(value) <= _MAPPING_LIMIT,
+}
 
 
 def _check_mapping(value: dict[str, Any], where: str) -> dict[str, str]:

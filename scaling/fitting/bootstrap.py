@@ -38,6 +38,21 @@ MIN_CLUSTERS = 20
 MAX_CLUSTERS = 20_000
 # Elements of one block of weights: 4000 draws of 240 clusters take four blocks of 2 MiB.
 _BLOCK = 250_000
+_STEP = 3e-3  # ln loss at which a response is measured: small, but far above rounding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excess:
+    """Loss that the runs of a draw lose together, which no resampling shows: ln loss of run i in
+    draw b lies Σ_k amounts[b, k] · shares[k, i] too high.
+
+    Attributes:
+        amounts: Shape (b, k).
+        shares: Shape (k, n).
+    """
+
+    amounts: FloatArray
+    shares: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +79,7 @@ def draw_laws(
     count: int,
     seed: int,
     weights: FloatArray | None = None,
+    excess: Excess | None = None,
 ) -> Draws:
     """Refit the law to resamplings of the table.
 
@@ -74,12 +90,13 @@ def draw_laws(
         seed: Seeds the generator.
         weights: How often each row was drawn, shape (count, n), if clusters are drawn at all;
             None: drawn here.
+        excess: What each draw's runs lose together, and is taken off them; None: nothing.
     """
     rng = np.random.default_rng(seed)
     cluster = list_clusters(table)
     clusters = int(cluster.max()) + 1
     if clusters > MAX_CLUSTERS:
-        return _make_draws(fit, _draw_normal(fit, cluster, count, rng), "normal", 0)
+        return _make_draws(fit, _draw_normal(fit, cluster, count, rng, excess), "normal", 0)
     method = "clusters" if clusters >= MIN_CLUSTERS else "noise"
     freedom = max(1, fit.residuals.size - fit.theta.size)
     block = max(1, _BLOCK // len(table))
@@ -87,17 +104,18 @@ def draw_laws(
     for low in range(0, count, block):
         size = min(block, count - low)
         starts = np.repeat(fit.theta[None], size, axis=0)
-        if method == "clusters":
-            if weights is None:
-                drawn = draw_counts(clusters, size, rng)[:, cluster]
-            else:
-                drawn = weights[low : low + size]
-            solved = _refit(fit.task, starts, drawn)
-        else:
+        target, drawn = fit.task.target, None
+        if method == "noise":
             named = None if find_shared(table) is None else cluster
             noise = _draw_noise(fit.residuals, freedom, named, size, rng)
-            target = fit.task.target + fit.residuals + noise
-            solved = _refit(replace(fit.task, target=target), starts, None)
+            target = target + fit.residuals + noise
+        elif weights is None:
+            drawn = draw_counts(clusters, size, rng)[:, cluster]
+        else:
+            drawn = weights[low : low + size]
+        if excess is not None:
+            target = target - excess.amounts[low : low + size] @ excess.shares
+        solved = _refit(replace(fit.task, target=target), starts, drawn)
         parts.append(solved.theta[solved.converged])
         failed += int(np.sum(~solved.converged))
     return _make_draws(fit, np.concatenate(parts), method, failed)
@@ -145,14 +163,6 @@ def draw_together(
         for part, fit, one in zip(parts, fits, solved, strict=True):
             part.append(fit.task.family.to_coefficients(one.theta[kept], fit.task.axes))
     return [np.concatenate(part) for part in parts]
-
-
-def move_draws(fit: ParametricFit, drawn: Draws, shift: FloatArray) -> Draws:
-    """Add an error that no resampling shows to the draws: theta moves by `shift`, shape (count, p),
-    and is clipped to the bounds."""
-    family = fit.task.family
-    theta = np.clip(drawn.theta + shift[: len(drawn.theta)], family.lower, family.upper)
-    return _make_draws(fit, theta, drawn.method, drawn.failed)
 
 
 def _make_draws(fit: ParametricFit, theta: FloatArray, method: str, failed: int) -> Draws:
@@ -279,15 +289,29 @@ def _draw_noise(
 
 
 def _draw_normal(
-    fit: ParametricFit, cluster: IntArray, count: int, rng: np.random.Generator
+    fit: ParametricFit,
+    cluster: IntArray,
+    count: int,
+    rng: np.random.Generator,
+    excess: Excess | None,
 ) -> FloatArray:
     """Draw theta from the normal limit, clipped to the bounds."""
     family = fit.task.family
     values, vectors = np.linalg.eigh(estimate_clustered_covariance(fit, cluster))
     spread = vectors * np.sqrt(np.maximum(values, 0.0))
     theta = fit.theta + rng.standard_normal((count, fit.theta.size)) @ spread.T
+    if excess is not None:
+        theta += excess.amounts @ _respond(fit, excess.shares)
     clipped: FloatArray = np.clip(theta, family.lower, family.upper)
     return clipped
+
+
+def _respond(fit: ParametricFit, shares: FloatArray) -> FloatArray:
+    """Change of theta per unit of ln loss taken off the runs in these shares, (k, n) to (k, p)."""
+    starts = np.repeat(fit.theta[None], len(shares), axis=0)
+    corrected = replace(fit.task, target=fit.task.target - _STEP * shares)
+    response: FloatArray = (solve(corrected, starts).theta - fit.theta) / _STEP
+    return response
 
 
 def estimate_clustered_covariance(fit: ParametricFit, cluster: IntArray) -> FloatArray:

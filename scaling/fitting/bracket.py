@@ -4,18 +4,14 @@ effect on a law.
 At each corner a parabola in log2 of the factor is fitted to ln loss. The excess e of the recipe in
 use is its height above the lowest point (within the factors that were tried). Between corners e is
 interpolated, in ln D (as if rules of the horizon were wrong) or in ln N (as if rules of the size
-were wrong): three corners cannot tell, so half of the draws take either. Correcting every run by −e
-shifts the optimum of the fit by
-
-    Δθ = Σ_corner  J_corner · e_corner,     J by a refit with a small e at one corner.
-
-Half of the draws of the law move by Δθ, with e drawn under the noise of runs: a run that is
+were wrong): three corners cannot tell, so half of the draws take either. Half of the draws of the
+law are refitted to runs corrected by −e, with e drawn under the noise of runs: a run that is
 forecast may be trained with the grid's recipe or with the best one, and the grid cannot tell which.
 Residuals cannot show recipe error.
 
 Without a bracket the size of the error is unknown, but its sign is known: a recipe tuned in the
-middle of a grid can only be worse at the ends. So half of the draws move then too, by the response
-to an excess
+middle of a grid can only be worse at the ends. So half of the draws are corrected then too, by an
+excess
 
     e(D) = p·z²,   z = −1 … 1 along ln D of the runs,   ln p ~ Uniform(ln .004, ln .018)
 
@@ -28,17 +24,15 @@ Approach 2 include neither error.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.fitting.bootstrap import Draws, move_draws
+from scaling.fitting.bootstrap import Excess
 from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import ParametricFit
-from scaling.fitting.solver import solve
 from scaling.tables.brackets import Bracket
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_count
@@ -50,7 +44,6 @@ _VALLEY = 0.05
 _MIN_POINTS = 3
 # An edge counts only if it wins by more than this many standard deviations (ours).
 _SIGNIFICANT = 2.0
-_STEP = 3e-3  # excess at which a corner's response is measured: small, but far above rounding
 _NAMES = {"learning_rate": "learning rate", "batch": "batch"}
 # Share of the draws that recipe error moves, and its assumed cost at the ends of D if no bracket
 # measured it; see the module's docstring.
@@ -73,29 +66,27 @@ class RecipeError:
 
 
 def draw_recipe_error(
-    table: RunTable, fit: ParametricFit, drawn: Draws, *, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """Add recipe error to the draws of the law.
+    table: RunTable, fit: ParametricFit, *, count: int, seed: int
+) -> tuple[Excess, bool]:
+    """Draw the recipe error of a table.
 
     Args:
         table: The fitted table, with its brackets.
         fit: Its optimum.
-        drawn: Draws without recipe error.
-        seed: Seeds the draws.
+        count: Draws.
+        seed: Seeds them.
 
     Returns:
-        (draws for coefficients, draws for answers), each of shape (b, p): a measured error moves
-        both, an assumed one only the answers. A parameter's interval then means what published
-        intervals mean: the spread over other runs trained alike.
+        The excess loss of each draw's runs, and whether a bracket measured it. A measured error
+        belongs into the intervals of coefficients and answers, an assumed one only into those of
+        answers: a coefficient's interval then means what published ones mean, the spread over
+        other runs trained alike.
     """
-    count = len(drawn.theta)
     sigma = estimate_replicate_sigma(table)
     error = measure_recipe_error(table, sigma=sigma, count=count, seed=seed)
-    if error is not None:
-        moved = move_draws(fit, drawn, shift_draws(fit, error, seed=seed)).coefficients
-        return moved, moved
-    shift = assume_shift(fit, count=count, seed=seed)
-    return drawn.coefficients, move_draws(fit, drawn, shift).coefficients
+    if error is None:
+        return assume_excess(fit, count=count, seed=seed), False
+    return place_excess(fit, error, seed=seed), True
 
 
 def measure_recipe_error(
@@ -122,44 +113,31 @@ def measure_recipe_error(
     )
 
 
-def shift_draws(fit: ParametricFit, error: RecipeError, *, seed: int) -> FloatArray:
-    """Shift of each draw of the law by a measured recipe error, shape (count, p)."""
+def place_excess(fit: ParametricFit, error: RecipeError, *, seed: int) -> Excess:
+    """The measured error between its corners: of half of the draws, along ln N or along ln D."""
     axes = fit.task.axes
-    along = (
-        (axes.x + axes.centre[0], error.log_params),
-        (axes.y + axes.centre[1], error.log_tokens),
+    shares = np.concatenate(
+        (
+            _interpolate(axes.x + axes.centre[0], error.log_params),
+            _interpolate(axes.y + axes.centre[1], error.log_tokens),
+        )
     )
-    share = np.concatenate([_interpolate(values, corners) for values, corners in along])
-    response = _respond(fit, share)
     rng = np.random.default_rng((seed, 21))
-    corners = error.log_params.size
-    moved = [error.draws @ response[part] for part in (slice(corners), slice(corners, None))]
-    either = rng.integers(2, size=(2, len(error.draws), 1))
-    shift: FloatArray = either[0] * np.where(either[1] == 0, *moved)
-    return shift
+    moved, along = rng.integers(2, size=(2, len(error.draws), 1))
+    parts = [error.draws * (moved * (along == axis)) for axis in (0, 1)]
+    return Excess(amounts=np.concatenate(parts, axis=1), shares=shares)
 
 
-def assume_shift(fit: ParametricFit, *, count: int, seed: int) -> FloatArray:
-    """Shift of each draw of the law if no bracket was trained, shape (count, p)."""
+def assume_excess(fit: ParametricFit, *, count: int, seed: int) -> Excess:
+    """The error if no bracket was trained, along ln D in half of the draws."""
     log_tokens = fit.task.axes.y
     span = np.ptp(log_tokens)
-    if span == 0.0:
-        return np.zeros((count, fit.theta.size))
-    place = 2.0 * (log_tokens - log_tokens.min()) / span - 1.0
+    place = 2.0 * (log_tokens - log_tokens.min()) / span - 1.0 if span > 0.0 else 0.0 * log_tokens
     rng = np.random.default_rng((seed, 22))
     least, most = _ASSUMED
-    excess = least * (most / least) ** rng.random(count)
+    amount = least * (most / least) ** rng.random(count)
     moved = rng.random(count) < _MOVED
-    shift: FloatArray = (moved * excess)[:, None] * _respond(fit, place[None] ** 2)
-    return shift
-
-
-def _respond(fit: ParametricFit, share: FloatArray) -> FloatArray:
-    """Change of theta per unit of ln loss taken off the runs in these shares, (k, n) to (k, p)."""
-    starts = np.repeat(fit.theta[None], len(share), axis=0)
-    corrected = dataclasses.replace(fit.task, target=fit.task.target - _STEP * share)
-    response: FloatArray = (solve(corrected, starts).theta - fit.theta) / _STEP
-    return response
+    return Excess(amounts=(moved * amount)[:, None], shares=place[None] ** 2)
 
 
 def _interpolate(values: FloatArray, corners: FloatArray) -> FloatArray:

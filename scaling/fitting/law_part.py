@@ -63,10 +63,8 @@ def fit_law(work: Work, delta: float) -> LawPart:
     blocks = list_blocks(table, group_budgets(table))
     draws, intervals, lines = np.empty((0, fit.theta.size)), None, np.empty((0, 4))
     if work.bootstrap is not None:
-        drawn = draw_laws(table, fit, count=work.bootstrap, seed=work.seed)
-        _note_draws(work, drawn)
-        alike, draws = draw_recipe_error(table, fit, drawn, seed=work.seed)
-        if len(draws) >= 2:
+        alike, draws = _draw(work, fit, work.bootstrap)
+        if len(alike) >= 2:
             intervals = {
                 name: find_interval(alike[:, at], work.level)
                 for at, name in enumerate(family.param_names)
@@ -93,6 +91,15 @@ def fit_law(work: Work, delta: float) -> LawPart:
         checks=_check_law(table, fit, known, slope, blocks, span),
         floor=None if known.floor is None else Interval(*known.floor, GATE_LEVEL),
     )
+
+
+def _draw(work: Work, fit: ParametricFit, count: int) -> tuple[FloatArray, FloatArray]:
+    """Draws for the coefficients, and for answers."""
+    excess, measured = draw_recipe_error(work.table, fit, count=count, seed=work.seed)
+    answers = draw_laws(work.table, fit, count=count, seed=work.seed, excess=excess)
+    alike = answers if measured else draw_laws(work.table, fit, count=count, seed=work.seed)
+    _note_draws(work, max(answers, alike, key=lambda one: one.failed))
+    return alike.coefficients, answers.coefficients
 
 
 def _check_law(

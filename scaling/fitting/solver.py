@@ -25,7 +25,8 @@ from scaling.units import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
 
-MAX_ITERATIONS = 100
+# A valley that the runs do not determine takes hundreds of steps along its floor.
+MAX_ITERATIONS = 1000
 # Projected gradient / (n·δ), the mean of ψ/δ · g, which is at most about one: at 1e-7 ln L moves by
 # about 1e-7·δ. For tiny δ the floor is the spacing of doubles in r (1e-15) over δ.
 GRADIENT_TOLERANCE = 1e-7

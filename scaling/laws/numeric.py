@@ -64,7 +64,8 @@ class NumericAnswers:
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
         """The loss of a law that does not model repeated tokens; implements LawFamily."""
-        letters = np.moveaxis(coefficients, -1, 0)
+        last = coefficients.ndim - 1  # np.moveaxis takes twenty times as long
+        letters = coefficients.transpose(last, *range(last))
         loss = self._find_loss(letters, np.log(params), np.log(tokens))
         return np.asarray(loss, dtype=np.float64)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 
@@ -57,6 +56,8 @@ def find_family(name: str) -> LawFamily:
         if math.isfinite(floor) and floor >= 0.0:
             return hold_floor(floor)
         raise UsageError(f"family {name!r}: E must be a number of nats/token, e.g. floor:1.69.")
+    import difflib  # only a name that is unknown needs it
+
     close = difflib.get_close_matches(name, FAMILIES, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UsageError(f"family {name!r} is unknown; there are {name_families()} and ensemble.{hint}")

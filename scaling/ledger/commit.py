@@ -338,7 +338,7 @@ class Ledger:
             result, _ = self._load_result(run_id)
         except FileNotFoundError:
             return None
-        self._check_files(result, check)
+        self._check_files(run_id, result, check)
         return result
 
     def find_sealed(self, run_id: str) -> tuple[RunResult, str] | None:
@@ -353,7 +353,7 @@ class Ledger:
             result, digest = self._load_result(run_id)
         except FileNotFoundError:
             return None
-        self._check_files(result, "curves")
+        self._check_files(run_id, result, "curves")
         return result, digest
 
     def read_results(self, *, check: Check = "curves") -> StoredResults:
@@ -370,7 +370,7 @@ class Ledger:
             path = f"runs/{run_id}/{RESULT_FILE}"
             try:
                 recorded[run_id], digest = self._load_result(run_id)
-                self._check_files(recorded[run_id], check)
+                self._check_files(run_id, recorded[run_id], check)
                 results[run_id], digests[run_id] = recorded[run_id], digest
             except FileNotFoundError:
                 continue
@@ -438,14 +438,14 @@ class Ledger:
         document = read_document(self.folder, path, limit=RESULT_LIMIT_BYTES)
         return read_result(document, run_id)
 
-    def _check_files(self, result: RunResult, check: Check) -> None:
+    def _check_files(self, run_id: str, result: RunResult, check: Check) -> None:
         """Raise IntegrityError if a file that the result rests on has changed."""
         if check == "result":
             return
         for name, stated in result.files.items():
             if check == "curves" and not name.endswith(CURVE_SUFFIX):
                 continue
-            path = f"runs/{result.run.run_id}/attempts/{result.attempt_id}/{name}"
+            path = f"runs/{run_id}/attempts/{result.attempt_id}/{name}"
             try:
                 limit = CURVE_LIMIT_BYTES if name.endswith(CURVE_SUFFIX) else None
                 found = digest_file(self.folder, path, limit=limit)

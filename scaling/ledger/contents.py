@@ -11,10 +11,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from scaling.errors import UsageError
 from scaling.files.sealed import canonical_json
 from scaling.ledger.commit import Ledger
 from scaling.ledger.forecasts import StoredForecasts, read_forecasts
 from scaling.ledger.found import StoredResults
+from scaling.units.losses import NATS, LossScale, LossUnit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +71,20 @@ def read_contents(folder: Path) -> Contents:
         results=ledger.read_results(),
         forecasts=read_forecasts(folder),
     )
+
+
+def find_loss_scale(source: Path, unit: LossUnit) -> LossScale:
+    """The unit of losses of a question to a results folder or a table.
+
+    Raises:
+        UsageError: Bits per byte are asked for, and the folder does not know its tokens' bytes.
+    """
+    if unit != "bpb" or not holds_sweep(source):
+        return NATS if unit == "nats" else LossScale(unit)
+    facts = Ledger.open(source).corpus
+    if not (facts.validation_bytes and facts.validation_tokens):
+        raise UsageError(
+            f"{source}: --loss-unit bpb needs the bytes behind its tokens, which the corpus does "
+            "not state.\nState corpus.bytes_per_token in the sweep file, or ask in nats or bits."
+        )
+    return LossScale(unit, facts.validation_bytes / facts.validation_tokens)

@@ -11,7 +11,6 @@ from scaling.errors import IntegrityError
 from scaling.files.durable import digest_file, sync_file, sync_folder
 from scaling.files.sealed import seal_document
 from scaling.ledger.documents import check_file_name, read_result
-from scaling.ledger.provenance import describe_versions
 from scaling.ledger.results import Measurement, RunResult
 from scaling.ledger.signs import name_now
 from scaling.sweep.runspec import RunSpec
@@ -41,6 +40,8 @@ def make_result(
     run: RunSpec, attempt_id: str, measured: Measurement, files: Mapping[str, str]
 ) -> RunResult:
     """Make the result to commit from a run, its measurements and the files it rests on."""
+    from scaling.ledger.provenance import describe_versions  # not needed to read a folder
+
     taken = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
     numerics = dict(measured.numerics)
     realised = {"tokens": measured.tokens or run.tokens, "flops": measured.flops or run.flops}

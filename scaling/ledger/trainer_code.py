@@ -10,14 +10,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 from pathlib import Path
 
 from scaling.errors import IntegrityError
 from scaling.files.durable import blaming_machine, make_folder, read_document, write_durably
 from scaling.files.sealed import open_document, seal_document
 from scaling.sweep.corpus_facts import CorpusFacts
-from scaling.sweep.trainer_files import digest_code, digest_files
 
 _FILE, _FOLDER = "trainer.json", "trainer"
 _LIMIT_BYTES = 100_000
@@ -54,6 +52,10 @@ def store_code(folder: Path, patterns: tuple[str, ...], base: Path, code: str) -
         EnvironmentFault: The disk is full or read-only.
         IntegrityError: The files were edited since the digest was taken.
     """
+    import shutil  # not needed to read a folder, like the next
+
+    from scaling.sweep.trainer_files import digest_code, digest_files
+
     home = folder / _FOLDER / code[:16]
     if code and not home.is_dir():
         making = home.with_name(f"{home.name}.{os.getpid()}")
@@ -77,6 +79,10 @@ def copy_code(folder: Path, code: str, target: Path) -> None:
     Raises:
         IntegrityError: The files are missing or have changed.
     """
+    import shutil
+
+    from scaling.sweep.trainer_files import digest_code, digest_files
+
     target.mkdir()
     if not code:
         return

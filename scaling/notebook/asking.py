@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scaling.errors import RunsFailedError, TableError, UsageError
+from scaling.ledger.contents import find_loss_scale
 from scaling.notebook.fitted import Fitted
 from scaling.sweep.counting import CountConvention
 from scaling.tables.filters import Filters
@@ -17,7 +18,7 @@ from scaling.tables.run_table import RunTable
 from scaling.tables.states import USUAL, read_state_rule
 from scaling.units.losses import LossUnit
 from scaling.workflow.fits import FitOptions, fit_filtered
-from scaling.workflow.stored import StoredSweep, find_loss_scale, read_runs
+from scaling.workflow.stored import StoredSweep, read_runs
 
 if TYPE_CHECKING:
     import pandas as pd

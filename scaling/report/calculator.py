@@ -19,7 +19,7 @@ from scaling.allocation.composite import MAX_EPOCHS
 from scaling.allocation.distance import count_decades
 from scaling.allocation.optimum import answer_by_law
 from scaling.allocation.problem import OTHER_WORTHS, PUBLISHED_WORTH, SERVING_SHARE
-from scaling.allocation.uncertainty import draw_loss_drift, draw_params_drift
+from scaling.allocation.uncertainty import SHARE, draw_loss_drift, draw_params_drift
 from scaling.fitting.fitted import MAX_DECADES, Fit
 from scaling.laws.ensemble import Ensemble
 from scaling.laws.family import Law
@@ -101,7 +101,18 @@ def _list_law(fit: Fit) -> dict[str, Any] | None:
         "law": point[0],
         "draws": draws,
         "drift": {name: round_to(each, _DRIFT) for name, each in drift.items()},
+        **_list_picks(law, letters, fit),
     }
+
+
+def _list_picks(law: Law, letters: FloatArray, fit: Fit) -> dict[str, Any]:
+    """Which part of the law each draw has, and how far its loss moves towards the law's own."""
+    if not isinstance(law, Ensemble) or not fit.draws:
+        return {}
+    members = len(law.members)
+    part = np.cumsum(letters[-members:] > 0.0) - 1
+    picks = part[np.array(fit.draws)[:, -members:].argmax(axis=1)]
+    return {"picks": picks.tolist(), "pull": 1.0 - SHARE}
 
 
 def _list_parts(law: Law, letters: FloatArray, digits: int) -> list[Parts] | None:

@@ -228,11 +228,19 @@ function findInterval(draws, level, answer) {
   return [Math.min(low, answer), Math.max(high, answer)];
 }
 
+// ln of the factor by which a draw's loss moves towards that of its ensemble (allocation/uncertainty.py).
+function pullDraw(table, asked, one, at) {
+  if (!table.picks) return 0;
+  const problem = pose(table, table.law, asked, 0), part = table.law[table.picks[at]];
+  const loss = (law) => findLoss({ ...problem, law }, Math.log(one.params), one.tokens);
+  return table.pull * Math.log(loss(table.law) / loss([[1, ...part.slice(1)]]));
+}
+
 // What draw `at` answers: {params, tokens, flops, loss}, moved by model error as in allocation/.
 function followDraw(table, asked, one, at) {
   const root = Math.sqrt(one.decades), { drift } = table;
   const problem = pose(table, table.draws[at], asked, at);
-  const error = Math.exp(root * drift.loss[at]);
+  const error = Math.exp(root * drift.loss[at] + pullDraw(table, asked, one, at));
   const found = follow(table, problem, asked, asked.loss / error, ZOOMS.draw);
   if (!Number.isFinite(found.flops)) return found;
   const loss = asked.mode === "loss" ? null : findLoss(problem, Math.log(found.params), found.tokens) * error;

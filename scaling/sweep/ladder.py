@@ -9,7 +9,9 @@ changes a finished run.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scaling.sweep.counting import count_matmul_params
@@ -36,19 +38,33 @@ def list_ladder(
     **settings: Any,
 ) -> tuple[ModelShape, ...]:
     """The rungs with at most `max_params` matmul parameters, ascending."""
-    rungs: list[ModelShape] = []
-    for shape in iterate_ladder(vocab_size, seq_len, family=family, **settings):
-        if count_matmul_params(shape) > max_params:
-            break
-        rungs.append(shape)
-    return tuple(rungs)
+    return tuple(
+        _take_rungs(iterate_ladder(vocab_size, seq_len, family=family, **settings), max_params)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Every rung of the ladder that a shape belongs to, far beyond any budget, ascending. Each is
+    made when it is read: an answer reads some hundred of three thousand.
+
+    Attributes:
+        shape: One of its rungs.
+        layers: Depth of all of them; None: it is not fixed.
+    """
+
+    shape: ModelShape
+    layers: int | None = None
+
+    def __iter__(self) -> Iterator[ModelShape]:
+        shape, settings = self.shape, _list_settings(self.shape, self.layers)
+        rungs = iterate_ladder(shape.vocab_size, shape.seq_len, family=shape.family, **settings)
+        return _take_rungs(rungs, LARGEST_PARAMS)
 
 
 def is_first(shape: ModelShape, *, layers: int | None = None) -> bool:
     """Return whether a shape is the first rung of its ladder, or of that of a fixed depth."""
-    settings = _list_settings(shape, layers)
-    ladder = iterate_ladder(shape.vocab_size, shape.seq_len, family=shape.family, **settings)
-    return next(ladder, None) == shape
+    return next(iter(Ladder(shape, layers)), None) == shape
 
 
 def list_ladder_of(shape: ModelShape, *, layers: int | None = None) -> tuple[ModelShape, ...]:
@@ -80,6 +96,10 @@ def find_layers(shapes: Sequence[ModelShape]) -> int | None:
     (layers,) = depths
     usual = layers > MAX_LAYERS or set(shapes) <= set(list_ladder_of(shapes[0]))
     return None if usual else layers
+
+
+def _take_rungs(rungs: Iterator[ModelShape], max_params: float) -> Iterator[ModelShape]:
+    return itertools.takewhile(lambda rung: count_matmul_params(rung) <= max_params, rungs)
 
 
 def _list_settings(shape: ModelShape, layers: int | None) -> dict[str, int]:

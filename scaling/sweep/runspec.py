@@ -10,7 +10,6 @@ covers what is trained (`OwnTrainer`), and a recipe only if the sweep file asks 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -165,5 +164,5 @@ def _read_fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that are not None."""
     # dataclasses.asdict copies every value and takes ten times as long, and a driver of thousands
     # of runs needs their run_ids over and over.
-    read = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    read = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
     return {name: one for name, one in read if one is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from scaling.sweep.shapes import ModelShape
     from scaling.units.losses import LossScale
 
-    Ladder: TypeAlias = tuple[ModelShape, ...] | None
+    Ladder: TypeAlias = Iterable[ModelShape] | None
 
 
 @click.command()
@@ -160,7 +160,6 @@ def allocate(
     sizes, loss, service and unique data (docs/questions.md).
     """
     from scaling.allocation import allocate as allocate_question
-    from scaling.allocation.members import ask_members
     from scaling.terminal.answers import format_allocation, format_members
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
@@ -179,7 +178,11 @@ def allocate(
             )
             for one in questions
         ]
-        return [_Told(one, ask_members(fitted, one.flops) if verbose else None) for one in answers]
+        if not verbose:
+            return [_Told(one, None) for one in answers]
+        from scaling.allocation.members import ask_members
+
+        return [_Told(one, ask_members(fitted, one.flops)) for one in answers]
 
     def format_one(one: _Told) -> str:
         text = format_allocation(one.answer, scale)

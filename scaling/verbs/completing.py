@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _SUFFIXES = (".yaml", ".yml")
 
 
 def complete_sweep(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
     """Complete sweep files, and the folders on the way to one."""
+    from click.shell_completion import CompletionItem
+
     typed = Path(begun)
     folder = typed if begun.endswith("/") or not begun else typed.parent
     found = []
@@ -57,4 +62,6 @@ def complete_run(ctx: click.Context, param: click.Parameter, begun: str) -> list
 
 
 def _offer(names: Iterable[str], begun: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(name) for name in names if name.startswith(begun)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ def read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSwee
 
 def obtain_answerer(
     source: Path, options: dict[str, Any]
-) -> tuple[Fit, tuple[ModelShape, ...] | None, Callable[[], bool]]:
+) -> tuple[Fit, Iterable[ModelShape] | None, Callable[[], bool]]:
     """The fit that answers, the shapes that can be built, and a function that reports damage."""
     from scaling.ledger.contents import holds_sweep, read_contents
 
@@ -134,7 +134,7 @@ def settle_unit(source: Path, options: dict[str, Any]) -> tuple[LossScale, dict[
         click.UsageError: Both a unit of losses and a metric in place of losses are asked for.
     """
     from scaling.laws.registry import rescale_name
-    from scaling.workflow.stored import find_loss_scale
+    from scaling.ledger.contents import find_loss_scale
 
     if read_metric(options) is not None:
         return METRIC, options

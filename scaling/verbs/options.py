@@ -12,8 +12,6 @@ import click
 
 from scaling.laws.registry import name_families
 from scaling.tables.columns import OPTIONAL, REQUIRED
-from scaling.tables.expressions import split_mapping
-from scaling.tables.states import read_state_rule
 from scaling.units import clean_line
 from scaling.units.numbers import NumberError, Quantity, has_foreign_digits, read_number
 from scaling.verbs.completing import complete_family, complete_run, complete_sweep
@@ -322,6 +320,8 @@ def read_how(options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         click.UsageError: An option is malformed.
     """
+    from scaling.tables.states import read_state_rule
+
     pairs = []
     for text in options["where"]:
         column, mark, value = text.partition("=")
@@ -388,6 +388,8 @@ def read_columns(text: str) -> dict[str, str]:
     Raises:
         click.UsageError: The text has another form, or names a column twice.
     """
+    from scaling.tables.expressions import split_mapping
+
     pairs = split_mapping(text)
     if not all("=" in pair for pair in pairs):
         raise click.UsageError(f"--columns {text!r}: write N=params,D=tokens,loss=val_loss.")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from scaling.fitting.fitted import Fit
 from scaling.fitting.store import FORMAT_VERSION, read_fit
 from scaling.ledger.contents import Contents
 from scaling.sweep.families.registry import AnyShape, AnyShapes
-from scaling.sweep.ladder import is_first, list_ladder_of
+from scaling.sweep.ladder import Ladder, is_first
 from scaling.sweep.shapes import ModelShape, NamedModel
 
 _FOLDER = "fits/known"
@@ -54,7 +54,7 @@ class Note:
 
 def recall_fit(
     contents: Contents, question: Mapping[str, Any]
-) -> tuple[Fit, tuple[ModelShape, ...]] | None:
+) -> tuple[Fit, Iterable[ModelShape]] | None:
     """The stored fit of a results folder and the sweep's ladder; None if neither is known.
 
     Args:
@@ -79,7 +79,7 @@ def recall_fit(
     integers = [one for one in dataclasses.astuple(note.rung) if isinstance(one, int)]
     if min(integers) < 1 or not is_first(note.rung, layers=note.layers):
         return None
-    return fit, list_ladder_of(note.rung, layers=note.layers)
+    return fit, Ladder(note.rung, note.layers)
 
 
 def note_fit(folder: Path, fingerprint: str, question: Mapping[str, Any], note: Note) -> None:

@@ -33,7 +33,7 @@ from scaling.tables.opening import list_table_files
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable
 from scaling.tables.states import USUAL, StateRule
-from scaling.units.losses import NATS, LossScale, LossUnit
+from scaling.units.losses import LossUnit
 from scaling.units.stages import stage
 
 if TYPE_CHECKING:
@@ -210,23 +210,6 @@ def read_runs(
             "exports."
         )
     return (table if metric is None else fit_metric(table, metric)), None
-
-
-def find_loss_scale(source: Path, unit: LossUnit) -> LossScale:
-    """The unit of losses of a question to a results folder or a table.
-
-    Raises:
-        UsageError: Bits per byte are asked for, and the folder does not know its tokens' bytes.
-    """
-    if unit != "bpb" or not holds_sweep(source):
-        return NATS if unit == "nats" else LossScale(unit)
-    facts = Ledger.open(source).corpus
-    if not (facts.validation_bytes and facts.validation_tokens):
-        raise UsageError(
-            f"{source}: --loss-unit bpb needs the bytes behind its tokens, which the corpus does "
-            "not state.\nState corpus.bytes_per_token in the sweep file, or ask in nats or bits."
-        )
-    return LossScale(unit, facts.validation_bytes / facts.validation_tokens)
 
 
 def list_failures(stored: StoredSweep) -> dict[str, str]:

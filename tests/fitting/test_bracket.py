@@ -8,11 +8,17 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.allocation import allocate
-from scaling.fitting.bootstrap import draw_laws
-from scaling.fitting.bracket import assume_shift, check_recipe, measure_recipe_error, shift_draws
+from scaling.fitting.bootstrap import Excess, draw_laws
+from scaling.fitting.bracket import (
+    assume_excess,
+    check_recipe,
+    measure_recipe_error,
+    place_excess,
+)
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.parametric import ParametricFit, fit_parametric
+from scaling.fitting.solver import solve
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND
@@ -77,6 +83,13 @@ def test_a_bracket_whose_runs_all_diverged_measures_nothing() -> None:
     )
 
 
+def refit(fit: ParametricFit, excess: Excess) -> FloatArray:
+    """theta without the excess of each draw, shape (b, p)."""
+    target = fit.task.target - excess.amounts @ excess.shares
+    starts = np.repeat(fit.theta[None], len(target), axis=0)
+    return solve(dataclasses.replace(fit.task, target=target), starts).theta
+
+
 def find_best(fit: ParametricFit, theta: FloatArray, flops: float) -> FloatArray:
     laws = CHINCHILLA.to_coefficients(theta, fit.task.axes)
     return find_frontier(CHINCHILLA, laws, flops=np.array([flops]), cost=SIX_ND)[0]
@@ -85,11 +98,11 @@ def find_best(fit: ParametricFit, theta: FloatArray, flops: float) -> FloatArray
 def test_an_unmeasured_recipe_error_moves_half_the_draws_and_n_only_down() -> None:
     table = sort_rows(simulate(budgets=5, sizes=7, ends=(1e11, 1e13)))
     fit = fit_parametric(table, CHINCHILLA, delta=1e-2)
-    shift = assume_shift(fit, count=1000, seed=0)
-    moved = shift.any(axis=1)
+    excess = assume_excess(fit, count=1000, seed=0)
+    moved = excess.amounts.any(axis=1)
     assert np.mean(moved) == pytest.approx(0.5, abs=0.05)  # three standard errors
     plain = find_best(fit, fit.theta[None], 1e14)
-    change = np.log(find_best(fit, fit.theta + shift, 1e14) / plain)
+    change = np.log(find_best(fit, refit(fit, excess), 1e14) / plain)
     assert np.all(change[moved] < 0.0)
     # .4 to 1.8 % at both ends of D; 1 % moves ln N* by -.125 there (decision 0052).
     assert np.min(change) == pytest.approx(-0.225, rel=0.15)
@@ -154,12 +167,30 @@ def test_parameter_intervals_exclude_the_assumed_recipe_error() -> None:
     assert np.array(fit.draws)[:, 4].std() > 1.05 * alike.coefficients[:, 4].std()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_every_draw_describes_the_runs_even_where_they_do_not_determine_the_law(seed: int) -> None:
+    # In a flat valley a small excess moves the coefficients far: along the tangent, draws of these
+    # runs miss some by .8 to 5 in ln L, and 100 iterations lose a third of the draws.
+    params, tokens, budget = design_isoflop(budgets=5, sizes=5, ends=(7e10, 6.5e11))
+    loss = 1.8 + 1576.0 * params**-1.13 + 4.0 * tokens**-0.15
+    noise = np.exp(0.005 * np.random.default_rng(seed).standard_normal(params.size))
+    table = sort_rows(make_table(params, tokens, loss=loss * noise, budget=budget))
+    fit = fit_parametric(table, CHINCHILLA, delta=3e-3)
+    excess = assume_excess(fit, count=200, seed=0)
+    drawn = draw_laws(table, fit, count=200, seed=0, excess=excess)
+    assert drawn.failed <= 2
+    found = CHINCHILLA.loss(drawn.coefficients[:, None], table.params, table.tokens)
+    # An excess of 1.8 % at most, three standard deviations of noise, and what a sample lacks.
+    assert np.abs(np.log(found / table.loss)).max() < 0.1
+
+
 def test_runs_of_one_token_count_get_no_assumed_recipe_error() -> None:
     params = np.geomspace(1e4, 1e6, 12)
     loss = 1.0 + 30.0 / params**0.3
     table = sort_rows(make_table(params, np.full(12, 1e7), loss=loss))
     fit = fit_parametric(table, CHINCHILLA, delta=1e-2)
-    assert not assume_shift(fit, count=4, seed=0).any()
+    excess = assume_excess(fit, count=4, seed=0)
+    assert not (excess.amounts @ excess.shares).any()
 
 
 def test_a_diverged_rate_is_left_out() -> None:
@@ -186,14 +217,13 @@ def test_correcting_the_excess_gives_the_law_of_the_best_recipe() -> None:
     fit = fit_parametric(table, CHINCHILLA, delta=1e-2)
     error = measure_recipe_error(with_brackets(table, *corners), sigma=0.0, count=200, seed=0)
     assert error is not None
-    moved = fit.theta + shift_draws(fit, error, seed=0)
+    moved = refit(fit, place_excess(fit, error, seed=0))
     laws = CHINCHILLA.to_coefficients(moved, fit.task.axes)
     far = CHINCHILLA.loss(laws, np.array(1e6), np.array(1e9))
     truth = float(CHINCHILLA.loss(TRUTH, np.array(1e6), np.array(1e9)))
     plain = float(CHINCHILLA.loss(fit.coefficients, np.array(1e6), np.array(1e9)))
-    # A quarter of the draws corrects along D, which is right here: two decades out, the linear
-    # response leaves a tenth of the recipe's effect on the forecast.
-    assert np.min(np.abs(far - truth)) < 0.1 * abs(plain - truth)
+    # A quarter of the draws corrects along D, which is right here.
+    assert np.min(np.abs(far - truth)) < 1e-3 * abs(plain - truth)
     assert np.mean(np.isclose(far, plain, rtol=1e-12)) == pytest.approx(0.5, abs=0.1)
 
 

@@ -1,7 +1,11 @@
 """Claims about a fit on disk."""
 
+import base64
+import dataclasses
+import hashlib
 import json
 
+import numpy as np
 import pytest
 from known_law import fit_law, simulate
 
@@ -36,6 +40,21 @@ def test_an_edited_number_is_noticed(tmp_path):
     path.write_text(path.read_text().replace(stated, json.dumps(fit.law.params["E"] + 1e-9)))
     with pytest.raises(IntegrityError, match="SHA-256; delete it and run"):
         read_fit(path)
+
+
+def test_draws_that_are_not_numbers_are_refused(tmp_path):
+    """Each file has the SHA-256 of its content, so that only the draws are at fault."""
+    path = tmp_path / "fit.json"
+    write_fit(path, dataclasses.replace(fit_law(simulate()), draws=((0.5,) * 5,) * 4))
+    whole = json.loads(path.read_text())
+    broken = base64.b64encode(np.full(5, np.nan).tobytes()).decode()
+    for draws in ([5, broken], [3, whole["fit"]["draws"][1]], [5, "%%%"], [], "text", None):
+        body = json.dumps(whole["fit"] | {"draws": draws}, separators=(",", ":"))
+        head = whole | {"sha256": hashlib.sha256(body.encode()).hexdigest()}
+        del head["fit"]
+        path.write_text(f'{json.dumps(head, separators=(",", ":"))[:-1]},"fit":{body}}}')
+        with pytest.raises(IntegrityError, match="not a stored fit"):
+            read_fit(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "other"}', "\xff"])

@@ -149,17 +149,18 @@ def _draw(
         mine = np.flatnonzero(picked == at)
         if found is None or not mine.size:
             continue
-        rows = select_rows(table, found.rows)
+        rows, seed = select_rows(table, found.rows), counts.seed + at
+        excess, _ = draw_recipe_error(rows, found.fit, count=mine.size, seed=seed)
         drawn = draw_laws(
             rows,
             found.fit,
             count=mine.size,
-            seed=counts.seed + at,
+            seed=seed,
             weights=counts.take(mine)[:, found.rows] if counts.whole else None,
+            excess=excess,
         )
-        _, moved = draw_recipe_error(rows, found.fit, drawn, seed=counts.seed + at)
-        letters = np.repeat(coefficients[None], len(moved), axis=0)
-        letters[:, part] = moved
+        letters = np.repeat(coefficients[None], len(drawn.coefficients), axis=0)
+        letters[:, part] = drawn.coefficients
         letters[:, -len(fitted) :] = np.arange(len(fitted)) == at
         parts.append(letters)
     return np.concatenate(parts)
