@@ -6,7 +6,7 @@ import random
 
 import click
 import pytest
-from click.testing import CliRunner
+from commands import call, write_table
 
 from scaling.allocation.datasheets import find_device
 from scaling.cli import cli
@@ -23,11 +23,10 @@ RUNS = [
 
 @pytest.fixture
 def ask(tmp_path):
-    path = tmp_path / "runs.csv"
-    path.write_text("N,D,loss\n" + "".join(f"{n},{d},{loss!r}\n" for n, d, loss in RUNS))
+    path = write_table(tmp_path / "runs.csv", RUNS)
 
     def run(verb, *words):
-        return CliRunner().invoke(cli, [verb, str(path), *words, "--no-bootstrap", "--json"])
+        return call(verb, path, *words, "--no-bootstrap", "--json")
 
     return run
 
@@ -35,28 +34,28 @@ def ask(tmp_path):
 def test_a_budget_is_read_in_any_notation_and_noted_once(ask):
     plain, *others = [ask("allocate", "--flops", one) for one in
                       ("1e21", "10^21", "1 ZFLOP", "1,000,000,000,000,000,000,000")]  # fmt: skip
-    (answer,) = json.loads(plain.stdout)["answers"]
+    (answer,) = json.loads(plain.out)["answers"]
     # Optimum under C = 6·N·D: N* = G (C/6)^(β/(α+β)), G = (αA/βB)^(1/(α+β)); their eq. 4.
     best = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA)) * (1e21 / 6) ** (BETA / (ALPHA + BETA))
     assert answer["params"] == pytest.approx(best, rel=1e-4)
-    assert "note" not in plain.stderr
+    assert "note" not in plain.errors
     for one in others:
-        assert json.loads(one.stdout) == json.loads(plain.stdout)
-        assert one.stderr.count("is 1e+21 FLOP") == 1
+        assert json.loads(one.out) == json.loads(plain.out)
+        assert one.errors.count("is 1e+21 FLOP") == 1
 
 
 def test_a_model_and_its_tokens_may_be_written_in_words(ask):
     said = ask("predict", "--params", "1.4B", "--tokens", "300B tokens")
-    (answer,) = json.loads(said.stdout)["predictions"]
+    (answer,) = json.loads(said.out)["predictions"]
     expected = E + A / 1.4e9**ALPHA + B / 300e9**BETA
     assert answer["loss"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("words", [("--flops", "1,234"), ("--flops", "300B tokens")])
 def test_an_ambiguous_number_is_refused(words, tmp_path):
-    done = CliRunner().invoke(cli, ["allocate", str(tmp_path), *words])
-    assert done.exit_code == 2
-    assert "may be 1234 or 1.234" in done.stderr or "tokens where one of FLOP" in done.stderr
+    done = call("allocate", tmp_path, *words)
+    assert done.code == 2
+    assert "may be 1234 or 1.234" in done.errors or "tokens where one of FLOP" in done.errors
 
 
 SWEEP = """\
@@ -94,24 +93,23 @@ def test_a_peak_may_be_stated_in_place_of_a_name(ask):
     named = ask("allocate", "--device", "h100", "--mfu", "0.4", "--devices", "8", "--days", "1")
     stated = ask("allocate", "--peak-flops", "989.4 TFLOPs", "--mfu", "0.4", "--devices", "8",
                  "--days", "1")  # fmt: skip
-    one, other = (json.loads(said.stdout)["answers"][0]["flops"] for said in (named, stated))
+    one, other = (json.loads(said.out)["answers"][0]["flops"] for said in (named, stated))
     assert one == other
     both = ask(
         "allocate", "--peak-flops", "1e15", "--device", "h100", "--mfu", "0.4", "--days", "1"
     )
-    assert "leave one out" in str(both.exception) + both.stderr
+    assert "leave one out" in both.errors
 
 
 def test_a_target_loss_is_in_the_unit_of_the_table(tmp_path):
     # A table and a target in bits give the same answer as both in nats.
     answers = []
     for unit, scale in (("nats", 1.0), ("bits", math.log(2))):
-        path = tmp_path / f"{unit}.csv"
-        rows = [f"{n},{d},{loss / scale!r}\n" for n, d, loss in RUNS]
-        path.write_text("N,D,loss\n" + "".join(rows))
-        words = ["allocate", str(path), "--loss-unit", unit, "--target-loss", repr(2.2 / scale)]
-        done = CliRunner().invoke(cli, [*words, "--no-bootstrap", "--json"])
-        answers.append(json.loads(done.stdout)["answers"][0])
+        rows = [(n, d, loss / scale) for n, d, loss in RUNS]
+        path = write_table(tmp_path / f"{unit}.csv", rows)
+        words = ("--loss-unit", unit, "--target-loss", repr(2.2 / scale), "--no-bootstrap")
+        done = call("allocate", path, *words, "--json")
+        answers.append(json.loads(done.out)["answers"][0])
     for key in ("params", "tokens", "flops"):
         assert answers[1][key] == pytest.approx(answers[0][key], rel=1e-6)
 
@@ -121,13 +119,12 @@ def test_an_answer_at_the_end_of_its_interval_says_why(tmp_path):
     exact, noisy = tmp_path / "exact.csv", tmp_path / "noisy.csv"
     for path, sigma in ((exact, 0.0), (noisy, 0.003)):
         rng = random.Random(1)
-        rows = [f"{n},{d},{loss * math.exp(sigma * rng.gauss(0, 1))!r}\n" for n, d, loss in RUNS]
-        path.write_text("N,D,loss\n" + "".join(rows))
+        rows = [(n, d, loss * math.exp(sigma * rng.gauss(0, 1))) for n, d, loss in RUNS]
+        write_table(path, rows)
     said = []
     for path in (exact, noisy):
-        words = ["allocate", str(path), "--flops", "1e22", "--bootstrap", "200"]
-        words += ["--family", "chinchilla"]
-        said.append(CliRunner().invoke(cli, words).stdout)
+        words = ("--flops", "1e22", "--bootstrap", "200", "--family", "chinchilla")
+        said.append(call("allocate", path, *words).out)
     assert "moves N* to one side only" in said[0]
     assert "one side only" not in said[1]
 
@@ -145,17 +142,15 @@ def list_number_options():
 def test_digits_of_other_scripts_are_refused_in_every_option(verb, option):
     """Python accepts such digits, but nobody writes a budget in them."""
     for text in ("\u0661\u0660", "1e\u0662\u0661", "\uff11\uff12"):  # Arabic, mixed, full width
-        done = CliRunner().invoke(cli, [verb, "x", option, text])
-        assert done.exit_code == 2
-        assert "digits of another script" in done.output
-    done = CliRunner().invoke(cli, [verb, "x", option, "10"])
-    assert "script" not in done.output
+        done = call(verb, "x", option, text)
+        assert done.code == 2
+        assert "digits of another script" in done.errors
+    done = call(verb, "x", option, "10")
+    assert "script" not in done.out + done.errors
 
 
 @pytest.mark.parametrize("words", [("--of", "N", "--floor"), ("--family",), ("--flops-range",)])
 def test_digits_of_other_scripts_are_refused_inside_words(tmp_path, words):
-    path = tmp_path / "t.csv"
-    path.write_text("N,D,loss\n" + "".join(f"{n},{d},{loss!r}\n" for n, d, loss in RUNS))
+    path = write_table(tmp_path / "t.csv", RUNS)
     value = {"--family": "floor:\u0661.6", "--flops-range": "\u0661e18:"}.get(words[-1], "\u0661.6")
-    done = CliRunner().invoke(cli, ["fit", str(path), *words, value], standalone_mode=False)
-    assert getattr(done.exception, "exit_code", None) == 2
+    assert call("fit", path, *words, value).code == 2

@@ -1,5 +1,6 @@
 """Bad input exits 2 with every problem at once, one line each with its place, and no traceback."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -130,9 +131,42 @@ def test_a_grid_that_cannot_be_trained_is_reported_at_its_place(
                 "closed_world_bound: it needs corpus.source closed_world",
             ],
         ),
+        (
+            "source: markov_chains, tokens: 2e4, states: 1, chains: -1",
+            "[few_shot]",
+            ["corpus.states: expected at least 2", "corpus.chains.0: expected at least 0"],
+        ),
+        (
+            "source: markov_chains, tokens: 2e4, states: 6",
+            "[few_shot]",
+            ["Set model.seq_len to 36 or more, or corpus.states to 5 or fewer."],
+        ),
+        (
+            "source: letter_maps, tokens: 2e4, letters: 17",
+            "[few_shot]",
+            ["Set model.seq_len to 34 or more, or corpus.letters to 16 or fewer."],
+        ),
+        (
+            "source: brackets, tokens: 2e4",
+            "[few_shot, few_shot_seen]",
+            [
+                "few_shot: it needs corpus.source markov_chains or letter_maps, and this is "
+                "brackets",
+                "few_shot_seen: it needs corpus.source markov_chains or letter_maps",
+            ],
+        ),
+        (
+            "source: markov_chains, tokens: 2e4, states: 3",
+            "[few_shot_seen, {few_shot: {sequences: 1}}]",
+            [
+                "few_shot_seen: it needs a fixed set of training chains",
+                "Set corpus.chains, or leave it out",
+                "few_shot: sequences is 1. Set it to a whole number, 2",
+            ],
+        ),
     ],
 )
-def test_worlds_of_people_are_refused_with_every_reason(
+def test_what_a_source_cannot_show_is_refused_with_every_reason(
     root: Path, corpus: str, evaluate: str, parts: list[str]
 ) -> None:
     (root / "s.yaml").write_text(
@@ -195,20 +229,27 @@ def test_a_path_that_is_not_a_sweep_file_is_refused_unread(root: Path, kind: str
             ["t.csv:22: a cell of more than 131072 characters, the longest that is read"],
         ),
         ("\x1b]0;x,D,loss\n1,2,3\n", ["t.csv:1: N: no such column"]),
+        (
+            "N,D,loss\n1e6,1e8,nan\n3e6,1e8,nan\n",
+            ["t.csv:2: loss: nan is not a finite number", "t.csv:3: loss: nan"],
+        ),
     ],
 )
 def test_every_bad_row_of_a_table_is_listed(root: Path, table: str, parts: list[str]) -> None:
     (root / "t.csv").write_text(table)
-    check_refusal(call("fit", "t.csv", "--no-bootstrap"), *parts)
+    for words in ((), ("--json",)):
+        check_refusal(call("fit", "t.csv", "--no-bootstrap", *words), *parts)
 
 
 def test_bad_rows_are_left_out_when_asked_and_duplicates_are_kept(root: Path) -> None:
     (root / "t.csv").write_text(TABLE + "1e6,1e8,nan\n" + TABLE.split("\n", 1)[1])
-    said = call("fit", "t.csv", "--no-bootstrap", "--drop-bad")
+    said = call("fit", "t.csv", "--no-bootstrap", "--drop-bad", "--json")
     assert said.code == 0
-    assert "fit of 40 runs" in said.out
-    assert "nan is not a finite number" in said.errors
-    assert "duplicate_cells" in said.out
+    assert "t.csv:22: loss: nan is not a finite number" in said.errors
+    answer = json.loads(said.out)
+    assert answer["n"] == 40
+    (check,) = [one for one in answer["checks"] if one["code"] == "duplicate_cells"]
+    assert check["passed"] is False
 
 
 @pytest.mark.parametrize(
@@ -241,35 +282,3 @@ def test_a_path_that_is_neither_results_nor_table_is_named(
         os.mkfifo(path)
     more = {"allocate": ["--flops", "1e9"], "predict": ["--params", "1e6", "--tokens", "1e9"]}
     check_refusal(call(verb, path, *more.get(verb, [])), path.split("\x1b")[0])
-
-
-# --- sequences of sources of their own ---------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("corpus", "evaluate", "parts"),
-    [
-        ("source: markov_chains, tokens: 2e4, states: 1, chains: -1", "few_shot",
-         ["corpus.states: expected at least 2", "corpus.chains.0: expected at least 0"]),
-        ("source: markov_chains, tokens: 2e4, states: 6", "few_shot",
-         ["Set model.seq_len to 36 or more, or corpus.states to 5 or fewer."]),
-        ("source: letter_maps, tokens: 2e4, letters: 17", "few_shot",
-         ["Set model.seq_len to 34 or more, or corpus.letters to 16 or fewer."]),
-        ("source: brackets, tokens: 2e4", "few_shot, few_shot_seen",
-         ["few_shot: it needs corpus.source markov_chains or letter_maps, and this is brackets",
-          "few_shot_seen: it needs corpus.source markov_chains or letter_maps"]),
-        ("source: markov_chains, tokens: 2e4, states: 3",
-         "few_shot_seen, {few_shot: {sequences: 1}}",
-         ["few_shot_seen: it needs a fixed set of training chains",
-          "Set corpus.chains, or leave it out",
-          "few_shot: sequences is 1. Set it to a whole number, 2"]),
-    ],
-)  # fmt: skip
-def test_few_shot_of_what_cannot_show_it_is_refused_with_the_remedy(
-    root: Path, corpus: str, evaluate: str, parts: list[str]
-) -> None:
-    (root / "s.yaml").write_text(
-        f"name: a\ncorpus: {{{corpus}}}\nmodel: {{seq_len: 32}}\n"
-        f"grid: {{params: [2e3], tokens: [1e4]}}\nevaluate: [{evaluate}]\n"
-    )
-    check_refusal(call("plan", "s.yaml"), *parts)

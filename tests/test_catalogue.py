@@ -127,7 +127,9 @@ def test_an_entry_states_test_threshold_consequence_and_remedy(code: str) -> Non
     entry = read_entries()[code]
     said = re.findall(r"- \*\*(\w+)\*\*: (.*?)(?= - \*\*|$)", entry)
     assert [name for name, _ in said] == ["Asks", "Fails", "Means", "Do"]
-    assert dict(said)["Means"] == CHECK_WORDS[code].consequence
+    words = CHECK_WORDS[code]
+    assert dict(said)["Means"] == words.consequence
+    assert words.holds != words.fails
 
 
 @pytest.mark.parametrize("code", CHECK_WORDS)

@@ -49,17 +49,6 @@ def test_runs_are_trained_with_the_recipe_of_their_folder(root: Path) -> None:
         assert recipe["beta2"] == 0.95
 
 
-def test_a_plan_names_the_sweep_of_every_cell(root: Path) -> None:
-    plan = json.loads(call("plan", "pair.yaml", "--json", "--no-benchmark", cwd=root).out)
-    assert {cell["sweep"] for cell in plan["cells"]} == {"pair-warm", "pair-rules"}
-    assert all(cell["cached"] for cell in plan["cells"])
-
-
-def test_every_verb_reads_one_of_the_folders(root: Path) -> None:
-    assert call("verify", "results/pair-warm", cwd=root).code == 0
-    assert "finished" in call("status", "results/pair-rules", cwd=root).out
-
-
 def test_two_runs_each_are_too_few_to_compare_and_this_is_printed(root: Path) -> None:
     done = call("recipes", "results/pair-warm", "results/pair-rules", cwd=root)
     assert done.code == 2

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from commands import Said, call
+from commands import CODE, REPOSITORY, Said, call, write_table
 from test_bad_input import RUNS
-from test_security import CODE, REPOSITORY
 
 from scaling.cli import cli
 
@@ -221,6 +220,7 @@ def list_options() -> set[tuple[str, str]]:
 def test_every_option_of_every_verb_is_tried() -> None:
     tried = {(case.verb, case.option) for case in CASES} | ELSEWHERE.keys()
     whole = {verb for verb, option in ELSEWHERE if option == "*"}
+    assert whole <= cli.commands.keys()
     left = {(verb, option) for verb, option in list_options() - tried if verb not in whole}
     assert left == set()
     assert {one for one in tried if one[1] != "*"} <= list_options()
@@ -251,9 +251,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for at in range(64):
         words = "".join(f"{at} {(at + 1) * line * line} words of a text\n" for line in range(200))
         (tmp_path / "text" / f"{at}.txt").write_text(words)
-    millions = [f"{n / 1e6 if at % 2 else n!r},{d!r},{loss!r}" for at, (n, d, loss) in
-                enumerate(RUNS)]  # fmt: skip
-    (tmp_path / "mixed.csv").write_text("\n".join(["N,D,loss", *millions]) + "\n")
+    millions = [(n / 1e6 if at % 2 else n, d, loss) for at, (n, d, loss) in enumerate(RUNS)]
+    write_table(tmp_path / "mixed.csv", millions)
     return tmp_path
 
 

@@ -3,10 +3,10 @@
 import dataclasses
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import CODE
 
 from scaling.compare.exponents import COUNTED_AS_KAPLAN, Trained, compare_exponents
 from scaling.compare.recounting import count_both_ways
@@ -244,13 +244,12 @@ def test_flops_without_the_head_are_those_of_the_blocks() -> None:
 
 
 def test_a_folder_is_read_with_and_without_the_head() -> None:
-    folder = Path(__file__).parents[1] / "results" / "code"
-    whole, _ = read_runs(folder)
-    headless, stored = read_runs(folder, count="non_embedding", head_flops=False)
+    whole, _ = read_runs(CODE)
+    headless, stored = read_runs(CODE, count="non_embedding", head_flops=False)
     assert stored is not None
     assert headless.run == whole.run
     assert headless.budget is None
-    assert headless.digest != read_runs(folder, count="non_embedding")[0].digest
+    assert headless.digest != read_runs(CODE, count="non_embedding")[0].digest
     assert whole.flops is not None
     assert headless.flops is not None
     shapes = {cell.run.run_id: cell.run.shape for cell in stored.plan.cells}

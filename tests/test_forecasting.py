@@ -3,13 +3,13 @@
 import dataclasses
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import CODE, Said, call
 
-from scaling.cli import cli
 from scaling.errors import ScalingError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.contents import read_contents
@@ -25,28 +25,35 @@ from scaling.ledger.results import Measurement
 from scaling.verbs.exits import DAMAGED
 from scaling.workflow.stored import open_results, read_runs
 
-CODE = Path(__file__).parents[1] / "results" / "code"
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The results on code without their forecasts and validation runs."""
-    copy = tmp_path / "results" / "code"
     checked = {one.forecast.run.run_id for one in read_forecasts(CODE).forecasts}
-    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("forecasts", "fits", *checked))
-    return copy
+    absent = shutil.ignore_patterns("forecasts", "fits", *checked)
+    return shutil.copytree(CODE, tmp_path / "results" / "code", ignore=absent)
 
 
-def call(*words: str) -> Result:
-    """A verb's answer; its ScalingErrors are raised here too."""
-    done = CliRunner().invoke(cli, list(words), standalone_mode=False)
-    if isinstance(done.exception, ScalingError):
-        raise done.exception
-    return done
+@pytest.fixture
+def prepared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder's corpus, as if it had been prepared again."""
+    from scaling.data import sources
+    from scaling.data.shards import PreparedCorpus
+
+    corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
+    monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
 
 
-def forecast(folder: Path, *words: str) -> Result:
-    return call("forecast", str(folder), "--bootstrap", "20", *words)
+def forecast(folder: Path, *words: str) -> Said:
+    return call("forecast", folder, "--bootstrap", "20", *words)
+
+
+def register(folder: Path) -> RegisteredForecast:
+    """The only forecast of a folder, of 1e12 FLOPs."""
+    done = forecast(folder, "--flops", "1e12")
+    assert done.code == 0, done.errors
+    (one,) = read_forecasts(folder).forecasts
+    return one
 
 
 def finish(folder: Path, one: RegisteredForecast, loss: float) -> None:
@@ -78,8 +85,8 @@ def judge(folder: Path) -> ForecastRecord:
 
 def test_a_forecast_is_written_once_with_its_digest(folder: Path) -> None:
     done = forecast(folder, "--flops", "1e12", "--json")
-    assert done.exit_code == 0
-    (told,) = json.loads(done.stdout)["forecasts"]
+    assert done.code == 0, done.errors
+    (told,) = json.loads(done.out)["forecasts"]
     path = folder / "forecasts" / told["file"]
     body = json.loads(path.read_bytes())
     assert body["sha256"] == told["sha256"]
@@ -88,7 +95,7 @@ def test_a_forecast_is_written_once_with_its_digest(folder: Path) -> None:
     assert told["interval"][0] < told["loss"] < told["interval"][1]
     assert told["flops"] == pytest.approx(1e12, rel=0.01)
     before = path.read_bytes()
-    again = json.loads(forecast(folder, "--flops", "1e12", "--json").stdout)["forecasts"]
+    again = json.loads(forecast(folder, "--flops", "1e12", "--json").out)["forecasts"]
     assert [one["file"] for one in again] == [told["file"]]
     assert path.read_bytes() == before
 
@@ -99,9 +106,9 @@ def test_a_changed_forecast_is_named_and_exits_7(folder: Path) -> None:
     body = json.loads(path.read_bytes())
     path.write_text(json.dumps(body | {"loss": 1.0}))
     done = forecast(folder)
-    assert done.return_value == DAMAGED
-    assert f"forecasts/{path.name}: its SHA-256 does not match" in done.stdout
-    findings = json.loads(call("verify", str(folder), "--json").stdout)["findings"]
+    assert done.code == DAMAGED
+    assert f"forecasts/{path.name}: its SHA-256 does not match" in done.out
+    findings = json.loads(call("verify", folder, "--json").out)["findings"]
     assert f"forecasts/{path.name}" in {finding["path"] for finding in findings}
 
 
@@ -124,17 +131,12 @@ def test_the_reference_contains_forecasts_made_before_their_runs() -> None:
     )
 
 
-def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeypatch) -> None:
-    from scaling.data import sources
-    from scaling.data.shards import PreparedCorpus
+@pytest.mark.usefixtures("prepared")
+def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path) -> None:
     from scaling.workflow import preparing
 
-    forecast(folder, "--flops", "1e12")
-    corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
-    monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
     root, sweep = folder.parents[1], folder / "sweep.yaml"
-    (one,) = read_forecasts(folder).forecasts
-    run_id = one.forecast.run.run_id
+    run_id = register(folder).forecast.run.run_id
     plain = preparing.prepare_sweep(sweep, root=root).plan
     assert run_id not in {cell.run.run_id for cell in plain.cells}
     asked = preparing.prepare_sweep(sweep, root=root, validate=True).plan
@@ -142,29 +144,24 @@ def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeyp
     assert (cell.role, cell.budget) == ("validation", None)
 
 
-def test_the_plan_prices_what_validate_would_train(folder: Path, monkeypatch) -> None:
-    from scaling.data import sources
-    from scaling.data.shards import PreparedCorpus
-
-    forecast(folder, "--flops", "1e12")
-    corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
-    monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
-    words = ("plan", str(folder / "sweep.yaml"), "--root", str(folder.parents[1]), "--no-benchmark")
-    (one,) = read_forecasts(folder).forecasts
-    asked = json.loads(call(*words, "--validate", "--json").stdout)
+@pytest.mark.usefixtures("prepared")
+def test_the_plan_prices_what_validate_would_train(folder: Path) -> None:
+    one = register(folder)
+    words = ("plan", folder / "sweep.yaml", "--root", folder.parents[1], "--no-benchmark")
+    asked = json.loads(call(*words, "--validate", "--json").out)
     (cell,) = [cell for cell in asked["cells"] if cell["role"] == "validation"]
     assert cell["run_id"] == one.forecast.run.run_id
-    plain = json.loads(call(*words, "--json").stdout)
+    plain = json.loads(call(*words, "--json").out)
     assert asked["totals"]["flops"] - plain["totals"]["flops"] == one.forecast.run.flops
-    told = call(*words, "--validate").stdout
+    told = call(*words, "--validate").out
     assert "forecast, to train" in told
     assert "of those, to check forecasts: 1 run, 1e12 FLOPs" in told
-    assert "check forecasts" not in call(*words).stdout
+    assert "check forecasts" not in call(*words).out
 
 
 def test_a_forecast_by_near_runs_stands_beside_that_of_the_law(folder: Path) -> None:
     forecast(folder, "--flops", "1e12")
-    both = json.loads(forecast(folder, "--flops", "1e12", "--near", "--json").stdout)["forecasts"]
+    both = json.loads(forecast(folder, "--flops", "1e12", "--near", "--json").out)["forecasts"]
     law, near = (
         next(one for one in both if one["law"] == name)
         for name in ("ensemble", "chinchilla, near runs")
@@ -173,22 +170,20 @@ def test_a_forecast_by_near_runs_stands_beside_that_of_the_law(folder: Path) -> 
     # A run of another shape at this budget ended at 1.466, one near 33k at 1.506.
     assert 1.44 < near["loss"] < 1.60
     assert 1.44 < law["loss"] < 1.60
-    again = json.loads(forecast(folder, "--flops", "1e12", "--near", "--json").stdout)["forecasts"]
+    again = json.loads(forecast(folder, "--flops", "1e12", "--near", "--json").out)["forecasts"]
     assert len(again) == 2
 
 
 def test_near_without_flops_exits_2(folder: Path) -> None:
-    with pytest.raises(ScalingError, match="name it with --flops"):
-        forecast(folder, "--near")
+    done = forecast(folder, "--near")
+    assert done.code == 2
+    assert "name it with --flops" in done.errors
 
 
-def test_nothing_to_validate_exits_2_with_the_remedy(folder: Path, monkeypatch) -> None:
-    from scaling.data import sources
-    from scaling.data.shards import PreparedCorpus
+@pytest.mark.usefixtures("prepared")
+def test_nothing_to_validate_exits_2_with_the_remedy(folder: Path) -> None:
     from scaling.workflow import preparing
 
-    corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
-    monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
     with pytest.raises(ScalingError, match="no forecast to validate") as caught:
         preparing.prepare_sweep(folder / "sweep.yaml", root=folder.parents[1], validate=True)
     assert caught.value.exit_code == 2
@@ -196,8 +191,7 @@ def test_nothing_to_validate_exits_2_with_the_remedy(folder: Path, monkeypatch) 
 
 def test_a_validation_run_enters_no_fit(folder: Path) -> None:
     before, _ = read_runs(folder)
-    forecast(folder, "--flops", "1e12")
-    (one,) = read_forecasts(folder).forecasts
+    one = register(folder)
     finish(folder, one, loss=1.3)
     after, stored = read_runs(folder)
     assert after.run == before.run
@@ -230,38 +224,35 @@ def test_outcomes_are_scored_by_gneiting_and_rafterys_interval_score(folder: Pat
     assert record.outcomes[1].interval_score == pytest.approx(width + 20 * math.log(1.1))
     assert (record.scored, record.covered) == (2, 1)
     assert record.bias == pytest.approx(math.log(missed / second.forecast.loss) / 2)
-    said = forecast(folder).stdout
+    said = forecast(folder).out
     assert "within the interval" in said
     assert "outside the interval" in said
     assert "2 of 2 checked: 1 within the interval" in said
 
 
 def test_a_run_that_is_already_trained_is_not_forecast(folder: Path) -> None:
-    forecast(folder, "--flops", "1e12")
-    (one,) = read_forecasts(folder).forecasts
+    one = register(folder)
     finish(folder, one, loss=1.3)
-    with pytest.raises(ScalingError, match="so it cannot be forecast") as caught:
-        call("forecast", str(folder), "--bootstrap", "20", "--seed", "1", "--flops", "1e12")
-    assert caught.value.exit_code == 2
+    done = forecast(folder, "--seed", "1", "--flops", "1e12")
+    assert done.code == 2
+    assert "so it cannot be forecast" in done.errors
 
 
 def test_a_forecast_made_after_its_run_ended_is_not_scored(folder: Path) -> None:
-    forecast(folder, "--flops", "1e12")
-    (one,) = read_forecasts(folder).forecasts
+    one = register(folder)
     finish(folder, one, loss=1.3)
     late = dataclasses.replace(one.forecast, created="2999-01-01T00:00:00+00:00")
     register_forecast(folder, late)
     record = judge(folder)
     assert record.outcomes[1].late
     assert record.outcomes[1].interval_score is None
-    assert "made after its run had ended, not scored" in forecast(folder).stdout
+    assert "made after its run had ended, not scored" in forecast(folder).out
 
 
 def test_the_report_shows_forecast_interval_and_outcome(folder: Path, tmp_path: Path) -> None:
-    forecast(folder, "--flops", "1e12")
-    (one,) = read_forecasts(folder).forecasts
+    one = register(folder)
     finish(folder, one, loss=1.235)
-    assert call("report", str(folder), "--root", str(tmp_path)).exit_code == 0
+    assert call("report", folder, "--root", tmp_path).code == 0
     page = (tmp_path / "reports" / "code" / "index.html").read_text()
     section = page.split('id="forecasts"')[1].split("</section>")[0]
     said = one.forecast
@@ -289,17 +280,16 @@ def test_impossible_forecasts_are_refused(
     folder: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
     draws = () if "--no-bootstrap" in words else ("--bootstrap", "20")
-    with pytest.raises(ScalingError, match=said) as caught:
-        call("forecast", str(folder), *draws, *words)
-    assert caught.value.exit_code == code
+    done = call("forecast", folder, *draws, *words)
+    assert done.code == code
+    assert re.search(said, done.errors)
     assert read_forecasts(folder).forecasts == ()
 
 
 def test_a_table_that_has_no_law_has_no_forecast(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text("N,D,loss\n1e8,2e9,3.1\n")
-    words = ("--flops", "1e20", "--root", str(tmp_path))
-    with pytest.raises(ScalingError, match="there is no usable fit"):
-        call("forecast", str(tmp_path / "runs.csv"), *words)
+    done = call("forecast", tmp_path / "runs.csv", "--flops", "1e20", "--root", tmp_path)
+    assert "there is no usable fit" in done.errors
     assert not (tmp_path / "forecasts").exists()
 
 
@@ -335,8 +325,7 @@ def test_no_forecast_is_written_through_a_link_or_over_a_file(
 
 
 def test_a_forecast_with_invalid_content_is_damaged(folder: Path) -> None:
-    forecast(folder, "--flops", "1e12")
-    (one,) = read_forecasts(folder).forecasts
+    one = register(folder)
     for changes, said in (
         ({"low": 9.0}, "no loss with an interval around it"),
         ({"law": "\x1b]0;owned\x07"}, "the name of its law is not text"),
@@ -354,4 +343,4 @@ def test_a_name_with_control_characters_is_shown_in_ascii(folder: Path) -> None:
     (folder / "forecasts" / "\x1b[2J.json").write_text("{}")
     (damaged,) = read_forecasts(folder).damaged
     assert damaged.path == r"forecasts/\x1b[2J.json"
-    assert "\x1b" not in forecast(folder).stdout
+    assert "\x1b" not in forecast(folder).out

@@ -11,18 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_security import CODE, REPOSITORY
+from commands import CODE, REPOSITORY
+from test_security import SWEEP
 
 from scaling.cli import cli
 from scaling.verbs.exits import find_exit_code
 from scaling.verbs.streams import LastingStream
 
-SWEEP = """\
-name: tiny
-corpus: {source: text, paths: [words.txt]}
-model: {seq_len: 32}
-grid: {cells: [{params: 4e3, tokens: 3e4}, {params: 8e3, tokens: 3e4}]}
-"""
 ALLOCATE = ("allocate", str(CODE), "--flops", "1e11", "--no-bootstrap")
 
 

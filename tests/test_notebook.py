@@ -7,14 +7,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from commands import CODE, tell
 
 import scaling
-from scaling.cli import cli
 from scaling.notebook.plots import PlotName
 
 matplotlib.use("Agg")
-CODE = Path(__file__).parents[1] / "results" / "code"
 FEW = {"bootstrap": 20}
 
 
@@ -24,10 +22,7 @@ def fitted() -> scaling.Fitted:
 
 
 def ask(*words: object) -> dict:
-    arguments = [*map(str, words), "--bootstrap", "20", "--json"]
-    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
-    assert done.exception is None, done.output
-    return json.loads(done.stdout)
+    return json.loads(tell(*words, "--bootstrap", "20", "--json"))
 
 
 def test_answers_equal_those_of_the_command_line(fitted: scaling.Fitted) -> None:

@@ -9,22 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from commands import CODE, tell
 
-from scaling.cli import cli
 from scaling.ledger.commit import Ledger
 from scaling.sweep import reading
 from scaling.workflow import stored
 
-CODE = Path(__file__).parents[1] / "results" / "code"
 FEW = ("--bootstrap", "20")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    copy = tmp_path / "code"
-    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
-    return copy
+    return shutil.copytree(CODE, tmp_path / "code", ignore=shutil.ignore_patterns("fits"))
 
 
 class Counting:
@@ -62,11 +58,6 @@ class Counting:
         self._patch.setattr(durable, "_open_plain", counted)
 
 
-def ask(*words: str) -> None:
-    done = CliRunner().invoke(cli, [*words], standalone_mode=False)
-    assert done.exception is None, done.output
-
-
 def results_of(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.glob("runs/*/result.json")}
 
@@ -87,7 +78,7 @@ def test_a_folder_is_opened_once(
 ) -> None:
     more = ("--root", str(folder.parent)) if words[0] == "report" else ()
     count = Counting(monkeypatch)
-    ask(*words, str(folder), *more)
+    tell(*words, str(folder), *more)
     assert count.called["parse_sweep"] == count.called["plan_sweep"] == 1
     assert count.called["read_results"] == count.called["read_sweep"] == 1
     assert count.called["tabulate"] == tables
@@ -100,9 +91,9 @@ def test_a_folder_is_opened_once(
 def test_a_known_fit_is_found_without_parsing_or_planning(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask("allocate", str(folder), "--flops", "1e12", *FEW)
+    tell("allocate", str(folder), "--flops", "1e12", *FEW)
     count = Counting(monkeypatch)
-    ask("allocate", str(folder), "--flops", "1e12", *FEW)
+    tell("allocate", str(folder), "--flops", "1e12", *FEW)
     assert count.called == {"read_results": 1, "read_sweep": 1}
     assert all(count.read[path] == 1 for path in results_of(folder))
 

@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import CODE, call
 
-from scaling.cli import cli
 from scaling.data.shards import PreparedCorpus
 from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
@@ -16,8 +15,6 @@ from scaling.terminal.plan import format_plan
 from scaling.workflow import preparing, training
 from scaling.workflow.describing import describe_plan
 from scaling.workflow.preparing import Sweep
-
-CODE = Path(__file__).parents[1] / "results" / "code"
 
 
 def make_sweep(folder: Path, grid: str) -> Sweep:
@@ -78,7 +75,7 @@ def test_run_and_plan_write_a_rejected_cell_alike(
 
     monkeypatch.setattr(preparing, "prepare_sweep", lambda *_, **__: sweep)
     monkeypatch.setattr(training, "open_ledger", stop)
-    said = CliRunner().invoke(cli, ["run", str(sweep.path), "--executor", "inline"]).stderr
+    said = call("run", sweep.path, "--executor", "inline").errors
     described = format_plan(describe_plan(sweep, root=tmp_path, slots=2))
     assert "not trained: N 10.2k, D 1k: " in said
     assert "rejected: N 10.2k, D 1k: " in described

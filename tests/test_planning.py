@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import CODE, call
 from test_plan_text import make_sweep
 
-from scaling.cli import cli
 from scaling.errors import QueryError
 from scaling.fitting.checks.training import ENOUGH_STEPS
 from scaling.ledger.commit import Ledger
@@ -23,19 +22,12 @@ from scaling.workflow.simulating import list_forecasts, simulate_sweep
 from scaling.workflow.stored import open_results
 from scaling.workflow.suggesting import suggest_cells, write_sweep
 
-CODE = Path(__file__).parents[1] / "results" / "code"
 GRID = "{budgets: [2e10, 4e10, 8e10], sizes: 5, span: 6}"
 
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("results") / "code"
-    shutil.copytree(CODE, folder)
-    return folder
-
-
-def invoke(*words: object) -> Result:
-    return CliRunner().invoke(cli, [str(word) for word in words])
+    return shutil.copytree(CODE, tmp_path_factory.mktemp("results") / "code")
 
 
 def test_a_suggested_sweep_keeps_every_finished_run(code: Path) -> None:
@@ -93,33 +85,32 @@ def test_a_suggestion_from_results_lowers_the_expected_error(code: Path) -> None
 
 @pytest.mark.parametrize("words", [("0", "1e12"), ("1e12", "-1"), ("nan", "1e12"), ("1e400", "1")])
 def test_an_invalid_spend_exits_2(code: Path, words: tuple[str, str]) -> None:
-    done = invoke("suggest", code, f"--spend={words[0]}", f"--forecast={words[1]}")
-    assert done.exception is not None
-    assert "positive number" in str(done.exception)
-    assert getattr(done.exception, "exit_code", None) == 2
+    done = call("suggest", code, f"--spend={words[0]}", f"--forecast={words[1]}")
+    assert done.code == 2
+    assert "positive number" in done.errors
 
 
 def test_a_spend_below_the_cheapest_run_is_refused(code: Path) -> None:
-    done = invoke("suggest", code, "--spend", 1e3, "--forecast", 3.2e12)
-    assert getattr(done.exception, "exit_code", None) == 2
-    assert "a spend of 1e3 FLOPs leaves no run" in str(done.exception)
+    done = call("suggest", code, "--spend", 1e3, "--forecast", 3.2e12)
+    assert done.code == 2
+    assert "a spend of 1e3 FLOPs leaves no run" in done.errors
 
 
 def test_an_existing_file_is_not_overwritten(code: Path, tmp_path: Path) -> None:
     kept = tmp_path / "next.yaml"
     kept.write_text("mine")
-    done = invoke("suggest", code, "--spend", 2e11, "--forecast", 3.2e12, "--output", kept)
-    assert getattr(done.exception, "exit_code", None) == 2
+    done = call("suggest", code, "--spend", 2e11, "--forecast", 3.2e12, "--output", kept)
+    assert done.code == 2
     assert kept.read_text() == "mine"
 
 
 def test_suggest_prints_json(code: Path) -> None:
     words = ("suggest", code, "--spend", 2e11, "--forecast", 3.2e12)
-    done = invoke(*words, "--json")
-    said = json.loads(done.stdout)
+    done = call(*words, "--json")
+    said = json.loads(done.out)
     assert said["schema_version"] == 1
     assert sum(cell["flops"] for cell in said["cells"]) == said["flops"] <= 2e11
-    assert "expected error of the loss" in done.stderr
+    assert "expected error of the loss" in done.errors
 
 
 def test_a_simulated_plan_reports_expected_answers(
@@ -152,14 +143,14 @@ def test_a_simulated_plan_reports_expected_answers(
 
 
 def test_a_prior_law_without_simulate_exits_2(tmp_path: Path) -> None:
-    done = invoke("plan", tmp_path / "a.yaml", "--prior-law", tmp_path)
-    assert done.exit_code == 2
-    assert "--simulate" in done.output
+    done = call("plan", tmp_path / "a.yaml", "--prior-law", tmp_path)
+    assert done.code == 2
+    assert "--simulate" in done.errors
 
 
 @pytest.mark.parametrize("option", ["--price-per-hour=nan", "--price-per-hour=-1", "--noise=nan"])
 def test_an_invalid_price_or_noise_exits_2(tmp_path: Path, option: str) -> None:
-    assert invoke("plan", tmp_path / "a.yaml", "--simulate", option).exit_code == 2
+    assert call("plan", tmp_path / "a.yaml", "--simulate", option).code == 2
 
 
 def test_without_a_benchmark_no_time_is_stated(
@@ -168,7 +159,7 @@ def test_without_a_benchmark_no_time_is_stated(
     sweep = make_sweep(tmp_path, GRID)
     monkeypatch.setattr(preparing, "prepare_sweep", lambda *_, **__: sweep)
     words = ("plan", sweep.path, "--root", tmp_path, "--no-benchmark")
-    said = json.loads(invoke(*words, "--json").stdout)
+    said = json.loads(call(*words, "--json").out)
     assert {cell["seconds"] for cell in said["cells"]} == {None}
     assert said["totals"]["left"] is None
-    assert "time: not measured" in invoke(*words).stdout
+    assert "time: not measured" in call(*words).out

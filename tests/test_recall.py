@@ -8,32 +8,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import CODE, Said, call
 
-from scaling.cli import cli
 from scaling.files.sealed import open_document, seal_document
 from scaling.ledger.contents import read_contents
 from scaling.verbs.exits import DAMAGED
 
-CODE = Path(__file__).parents[1] / "results" / "code"
 ASK = ("allocate", "--flops", "1e12", "--bootstrap", "20", "--json")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the results on code after one question, with a note beside the stored fit."""
-    copy = tmp_path / "code"
-    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
-    assert ask(copy).exit_code == 0
+    copy = shutil.copytree(CODE, tmp_path / "code", ignore=shutil.ignore_patterns("fits"))
+    assert ask(copy).code == 0
     assert len(list((copy / "fits" / "known").iterdir())) == 1
     return copy
 
 
-def ask(folder: Path, *words: str) -> Result:
-    return CliRunner().invoke(cli, [*ASK, *words, str(folder)], standalone_mode=False)
+def ask(folder: Path, *words: str) -> Said:
+    return call(*ASK, *words, folder)
 
 
-def ask_the_long_way(folder: Path, *words: str) -> Result:
+def ask_the_long_way(folder: Path, *words: str) -> Said:
     """The answer without notes and stored fits."""
     shutil.rmtree(folder / "fits")
     return ask(folder, *words)
@@ -65,8 +62,8 @@ def test_a_stale_fit_never_answers(folder: Path, change: Callable[[Path], None])
     before = ask(folder)
     change(folder)
     after = ask(folder)
-    assert after.stdout != before.stdout
-    assert after.stdout == ask_the_long_way(folder).stdout
+    assert after.out != before.out
+    assert after.out == ask_the_long_way(folder).out
 
 
 @pytest.mark.parametrize(
@@ -74,8 +71,8 @@ def test_a_stale_fit_never_answers(folder: Path, change: Callable[[Path], None])
 )
 def test_another_question_has_another_answer(folder: Path, words: tuple[str, ...]) -> None:
     plain, asked = ask(folder), ask(folder, *words)
-    assert asked.stdout != plain.stdout
-    assert asked.stdout == ask(folder, *words).stdout == ask_the_long_way(folder, *words).stdout
+    assert asked.out != plain.out
+    assert asked.out == ask(folder, *words).out == ask_the_long_way(folder, *words).out
 
 
 def test_damage_is_found_even_if_the_answer_is_stored(folder: Path) -> None:
@@ -84,16 +81,16 @@ def test_damage_is_found_even_if_the_answer_is_stored(folder: Path) -> None:
     # Twice, because a damaged folder must not leave a note.
     for _ in range(2):
         done = ask(folder)
-        assert done.return_value == DAMAGED
-        assert "left out, damaged" in done.stderr
+        assert done.code == DAMAGED
+        assert "left out, damaged" in done.errors
     assert len(list((folder / "fits" / "known").iterdir())) == 1
 
 
 def test_a_recalled_fit_repeats_its_notes(folder: Path) -> None:
     done = ask(folder, "--min-ratio", "20")
     again = ask(folder, "--min-ratio", "20")
-    assert "filter min_ratio" in done.stderr
-    assert again.stderr == done.stderr
+    assert "filter min_ratio" in done.errors
+    assert again.errors == done.errors
 
 
 @pytest.mark.parametrize("torn", ["fits/known/*.json", "fits/*.json"])
@@ -103,8 +100,8 @@ def test_a_torn_note_or_fit_is_made_again(folder: Path, torn: str) -> None:
     (path,) = folder.glob(torn)
     path.write_bytes(path.read_bytes()[:-20])
     after = ask(folder)
-    assert after.stdout == before.stdout
-    assert after.exit_code == 0
+    assert after.out == before.out
+    assert after.code == 0
 
 
 def test_a_forged_note_cannot_point_to_files_or_endless_ladders(folder: Path) -> None:
@@ -115,20 +112,19 @@ def test_a_forged_note_cannot_point_to_files_or_endless_ladders(folder: Path) ->
     endless = {"rung": body["rung"] | {"head_size": 1, "d_model": 1}}
     for change in ({"fit": "../../sweep.json"}, endless, {"table_digest": "0" * 64}):
         path.write_bytes(seal_document(body | change))
-        assert ask(folder).stdout == before.stdout
+        assert ask(folder).out == before.out
 
 
 def test_a_fixed_depth_is_noted(tmp_path: Path) -> None:
     """Of two layers throughout, the first rung is the usual ladder's: the note says which it is."""
-    copy = tmp_path / "code"
-    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
+    copy = shutil.copytree(CODE, tmp_path / "code", ignore=shutil.ignore_patterns("fits"))
     path = copy / "sweep.yaml"
     text = path.read_text()
     assert "seq_len: 128}" in text
     path.write_text(text.replace("seq_len: 128}", "seq_len: 128, layers: 2}"))
     before, again = ask(copy), ask(copy)
-    assert again.stdout == before.stdout
-    (answer,) = json.loads(again.stdout)["answers"]
+    assert again.out == before.out
+    (answer,) = json.loads(again.out)["answers"]
     assert answer["shape"]["n_layers"] == 2
     assert answer["shape"]["d_model"] >= 48  # where the usual ladder begins with three layers
 

@@ -8,9 +8,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import CODE, tell
 
-from scaling.cli import cli
 from scaling.fitting.fitted import Fit
 from scaling.report.sensitivity import Variant
 from scaling.tables.filters import Filters
@@ -18,14 +17,6 @@ from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.reporting import report_sweep
 from scaling.workflow.stored import open_results, read_runs
 from scaling.workflow.variants import compare_variants
-
-CODE = Path(__file__).parents[1] / "results" / "code"
-
-
-def ask(words: list[str]) -> Result:
-    done = CliRunner().invoke(cli, words, standalone_mode=False)
-    assert done.exception is None, done.output
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +47,15 @@ def test_every_choice_is_what_its_command_answers(variants: tuple[Variant, ...])
         if one.answer is None:
             continue
         words = shlex.split(one.command)[1:]
-        (said,) = json.loads(ask([*words, "--json"]).stdout)["answers"]
+        (said,) = json.loads(tell(*words, "--json"))["answers"]
         assert said["params"] == pytest.approx(one.answer.params, rel=1e-9), one.command
         assert said["tokens"] == pytest.approx(one.answer.tokens, rel=1e-9), one.command
 
 
 def test_report_in_markdown_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    done = ask(["report", str(CODE), "--root", str(tmp_path), "--format", "md"])
+    said = tell("report", CODE, "--root", tmp_path, "--format", "md")
     path = tmp_path / "reports" / "code" / "report.md"
-    assert done.stdout.strip() == str(path)
+    assert said.strip() == str(path)
     text = path.read_text(encoding="utf-8")
     assert f"scaling report {CODE} --format md" in text
     assert "The same question under other choices" in text
@@ -84,7 +75,7 @@ def test_the_page_s_csv_is_a_table_that_fit_reads(tmp_path: Path) -> None:
         writer.writeheader()
         writer.writerows(fitted)
     delta = str(fit.objective.delta) if fit.objective else ""
-    words = ["fit", str(table), "--no-bootstrap", "--huber-delta", delta, "--json"]
-    law = json.loads(ask(words).stdout)["law"]["params"]
+    words = ("fit", table, "--no-bootstrap", "--huber-delta", delta, "--json")
+    law = json.loads(tell(*words))["law"]["params"]
     assert fit.law is not None
     assert law == pytest.approx(dict(fit.law.params), rel=1e-6)

@@ -11,13 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import start
+from commands import CODE, REPOSITORY, start, write_table
 
 from scaling.ledger.sweep_table import render_index
 from scaling.workflow.stored import open_results
-
-REPOSITORY = Path(__file__).parents[1]
-CODE = REPOSITORY / "results" / "code"
 
 # --- nothing stored is executed ---------------------------------------------------------------
 
@@ -305,11 +302,11 @@ def test_names_in_a_table_or_folder_cannot_control_the_terminal(tmp_path: Path) 
     grid = [(n, d) for n in (1e8, 2e8, 4e8, 8e8) for d in (2e9, 4e9, 8e9, 2e10)]
     losses = [1.7 + 400 / n**0.34 + 2000 / d**0.37 for n, d in grid]
     rows = [
-        f"{n},{d},{loss},{hostile}-{copy}"
+        (n, d, loss, f"{hostile}-{copy}")
         for (n, d), loss in zip(grid, losses, strict=True)
         for copy in (1, 2)
     ]
-    (tmp_path / "runs.csv").write_text(f"N,D,loss,{hostile}\n" + "\n".join(rows) + "\n")
+    write_table(tmp_path / "runs.csv", rows, head=f"N,D,loss,{hostile}")
     shutil.copytree(CODE, tmp_path / "code")
     (tmp_path / "code" / "runs" / hostile).mkdir()
     for words in (

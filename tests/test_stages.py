@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import call
+from commands import tell
 
 from scaling.units import stages
 from scaling.units.stages import show_stages, stage
@@ -127,9 +127,7 @@ def test_every_step_before_the_first_run_is_named(
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     record = Record()
     monkeypatch.setattr(stages, "_watch", record)
-    said = call("plan", "sweep.yaml", "--json", cwd=tmp_path)
-    assert said.code == 0, said.errors
-    assert json.loads(said.out)["cells"]
+    assert json.loads(tell("plan", "sweep.yaml", "--json", cwd=tmp_path))["cells"]
     expected = ("planning", "preparing corpus text: reading", "training the tokenizer characters")
     expected += ("tokenizing", "writing shards", "measuring the throughput")
     for words in expected:

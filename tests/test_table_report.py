@@ -8,7 +8,7 @@ import math
 import re
 
 import pytest
-from commands import call
+from commands import tell, write_table
 
 E, A, B, ALPHA, BETA = 1.69, 406.4, 410.7, 0.34, 0.28  # Hoffmann et al. 2022, eq. 10
 RUNS = [
@@ -20,23 +20,15 @@ RUNS = [
 
 @pytest.fixture
 def table(tmp_path):
-    path = tmp_path / "runs.csv"
-    lines = [
-        f"{n}M,{d}B,{E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA!r}" for n, d, _ in RUNS
+    rows = [
+        (f"{n}M", f"{d}B", E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA) for n, d, _ in RUNS
     ]
-    path.write_text("\n".join(["size,tokens,loss", *lines]) + "\n")
-    return path
-
-
-def ask(*words):
-    done = call(*words)
-    assert done.code == 0, done.errors
-    return done.out
+    return write_table(tmp_path / "runs.csv", rows, head="size,tokens,loss")
 
 
 def test_a_table_has_a_report(table, tmp_path):
     words = ("report", table, "--root", tmp_path, "--columns", "N=size,D=tokens")
-    done = ask(*words, "--format", "md")
+    done = tell(*words, "--format", "md")
     page = tmp_path / "reports" / "runs" / "report.md"
     assert done.strip() == str(page)
     text = page.read_text()
@@ -64,11 +56,10 @@ def find_optimum(flops):
     ],
 )
 def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
-    path = tmp_path / "runs.csv"
-    rows = [f"{n}e6,{d}e9,{write(E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA)!r}"
+    rows = [(f"{n}e6", f"{d}e9", write(E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA))
             for n, d, _ in RUNS]  # fmt: skip
-    path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
-    done = ask("report", path, "--root", tmp_path, "--family", "chinchilla", "--loss-unit", unit)
+    path = write_table(tmp_path / "runs.csv", rows)
+    done = tell("report", path, "--root", tmp_path, "--family", "chinchilla", "--loss-unit", unit)
     page = tmp_path / "reports" / "runs" / "index.html"
     assert done.strip() == str(page)
     text = page.read_text()
@@ -95,7 +86,7 @@ def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
     link = re.search(r"data:text/csv;base64,([^\"]+)", text)[1]
     found = list(csv.DictReader(io.StringIO(base64.b64decode(link).decode())))
     assert len(found) == len(RUNS)
-    assert float(found[3]["loss"]) == pytest.approx(float(rows[3].split(",")[2]), rel=1e-14)
+    assert float(found[3]["loss"]) == pytest.approx(rows[3][2], rel=1e-14)
     for absent in ("The sweep file", "training curves", "The recipe", "The corpus"):
         assert absent not in body
     assert "What was understood of the table" in body
@@ -103,7 +94,7 @@ def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
 
 def test_rows_left_out_are_on_the_page_with_the_reason(table, tmp_path):
     words = ("report", table, "--root", tmp_path, "--columns", "N=size,D=tokens")
-    ask(*words, "--min-ratio", "2", "--family", "tied")
+    tell(*words, "--min-ratio", "2", "--family", "tied")
     text = (tmp_path / "reports" / "runs" / "index.html").read_text()
     low = sum(d * 1e9 / (n * 1e6) < 2 for n, d, _ in RUNS)
     assert text.count("left out by a filter") == low > 0
@@ -114,7 +105,7 @@ def test_rows_left_out_are_on_the_page_with_the_reason(table, tmp_path):
 
 def test_a_table_has_a_suggestion(table):
     words = ("--spend", "1e21", "--forecast", "1e22", "--noise", "0.003", "--json")
-    found = json.loads(ask("suggest", table, "--columns", "N=size,D=tokens", *words))
+    found = json.loads(tell("suggest", table, "--columns", "N=size,D=tokens", *words))
     assert sum(cell["flops"] for cell in found["cells"]) <= 1e21
     assert found["expected_error"]["after"] < found["expected_error"]["before"]
     for cell in found["cells"]:

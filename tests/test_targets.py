@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import Said, call
+from commands import Said, call, tell
 
 from scaling.allocation.datasheets import DEVICES
 from scaling.errors import SpecError
@@ -53,9 +53,7 @@ def ask(path: Path, *words: object) -> Said:
 
 
 def describe(path: Path, *words: object) -> dict:
-    done = ask(path, *words, "--json")
-    assert done.code == 0, done.errors
-    return json.loads(done.out)
+    return json.loads(tell("plan", path, "--root", path.parent, *words, "--json"))
 
 
 def write_built_in(folder: Path, *, params: str = "2e4", share: str = "1") -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import call
+from commands import CODE, call, tell
 
 from scaling.errors import LockedError, UsageError
 from scaling.ledger.cancelling import cancel_run, cancel_sweep, is_cancelled, is_sweep_cancelled
@@ -26,17 +26,16 @@ from scaling.workflow.keeping import renew_runs
 from scaling.workflow.stored import open_results
 from scaling.workflow.watching import SweepWatch, find_newest_run, find_run, is_over, read_log
 
-CODE = Path(__file__).parents[1] / "results" / "code"
 KEPT = 43  # of its 46 runs, 4 of which were validation runs
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The sweep on code without its three longest runs."""
-    shutil.copytree(CODE, tmp_path / "code")
-    for run in list_longest(tmp_path / "code", 3):
-        shutil.rmtree(tmp_path / "code" / "runs" / run.run_id)
-    return tmp_path / "code"
+    folder = shutil.copytree(CODE, tmp_path / "code")
+    for run in list_longest(folder, 3):
+        shutil.rmtree(folder / "runs" / run.run_id)
+    return folder
 
 
 def list_longest(folder: Path, count: int) -> list[RunSpec]:
@@ -130,9 +129,7 @@ def test_a_damaged_result_has_its_state_and_the_exit_code(folder: Path) -> None:
 
 
 def test_watch_writes_one_object_a_line_and_ends_when_nothing_runs(folder: Path) -> None:
-    done = call("status", folder, "--watch", "--json")
-    assert done.code == 0, done.errors
-    (line,) = done.out.splitlines()
+    (line,) = tell("status", folder, "--watch", "--json").splitlines()
     assert json.loads(line)["counts"] == {"finished": KEPT, "missing": 3}
 
 
@@ -196,10 +193,9 @@ def test_logs_end_with_the_traceback_of_a_failure(folder: Path) -> None:
 
 def test_logs_of_a_finished_run_show_its_curve_and_its_loss(folder: Path) -> None:
     run = list_longest(folder, 6)[-1]
-    done = call("logs", folder, run.run_id[:12])
-    assert done.code == 0, done.errors
-    assert "step " in done.out
-    assert "nats/token" in done.out.splitlines()[-1]
+    said = tell("logs", folder, run.run_id[:12])
+    assert "step " in said
+    assert "nats/token" in said.splitlines()[-1]
 
 
 def test_logs_say_how_fast_a_run_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,9 +226,9 @@ def test_followed_logs_continue_with_the_next_attempt_and_end_with_the_run(folde
     assert seen[-1] == "cancelled"
 
 
-@pytest.mark.parametrize(("prefix", "what"), [("", "no planned"), ("zz", "no planned")])
-def test_a_run_that_is_not_planned_is_named(folder: Path, prefix: str, what: str) -> None:
-    with pytest.raises(UsageError, match=f"{what} run begins with"):
+@pytest.mark.parametrize("prefix", ["", "zz"])
+def test_a_run_that_is_not_planned_is_named(folder: Path, prefix: str) -> None:
+    with pytest.raises(UsageError, match="no planned run begins with"):
         find_run(folder, prefix)
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import call
+from commands import CODE, call, write_table
 
 from scaling.tables.filters import Filters
 from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.stored import read_runs
 
-CODE = Path(__file__).parents[1] / "results" / "code"
 POINT = FitOptions(bootstrap=None, approach="parametric")
 
 
@@ -24,15 +23,11 @@ def bent_table(tmp_path: Path) -> Path:
     loss = 1.7 + 400 / params**0.34 + 2000 / tokens**0.37
     loss = np.where(tokens / params < 4, 1.1 * loss, loss)
     rows = zip(params.tolist(), tokens.tolist(), loss.tolist(), strict=True)
-    path = tmp_path / "runs.csv"
-    path.write_text("N,D,loss\n" + "".join(f"{n!r},{d!r},{one!r}\n" for n, d, one in rows))
-    return path
+    return write_table(tmp_path / "runs.csv", rows)
 
 
 def test_each_filter_has_a_stored_fit_of_its_own(tmp_path: Path) -> None:
-    folder = tmp_path / "code"
-    shutil.copytree(CODE, folder)
-    shutil.rmtree(folder / "fits", ignore_errors=True)
+    folder = shutil.copytree(CODE, tmp_path / "code", ignore=shutil.ignore_patterns("fits"))
     table, stored = read_runs(folder)
     # The third filter leaves nothing out but is still noted.
     for least in (None, 20.0, 1e-9):

@@ -85,11 +85,12 @@ def _list_rows(model: Mapping[str, Any], prefix: str, models: Mapping[str, Any])
 
 def _row(key: str, field: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     required = key.split(".")[-1] in model.get("required", ())
-    default = "required" if required else _show_default(key, field.get("default"))
+    default = "required" if required else show_default(key, field.get("default"))
     return f"| `{key}` | {default} | {field.get('description', '')} | {_show_values(field)} |"
 
 
-def _show_default(key: str, value: Any) -> str:
+def show_default(key: str, value: Any) -> str:
+    """What the page says of a key without a value in the file."""
     if value is None:
         return "by rule" if key.startswith("recipe.") else "none"
     if isinstance(value, bool):

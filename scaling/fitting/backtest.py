@@ -24,13 +24,12 @@ from scaling.fitting.fitted import Axis
 from scaling.fitting.holding_out import hold_out, list_below, measure_miss
 from scaling.fitting.parametric import fit_parametric
 from scaling.laws.family import LawFamily
-from scaling.laws.registry import find_family, list_scored
+from scaling.laws.registry import find_family
 from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray
 
 WINDOWS = (0.4, 0.55, 0.7)
 HELD_FROM = 0.85
-DEFAULT_FAMILIES = list_scored()
 _AS_GOOD = 1.05
 
 

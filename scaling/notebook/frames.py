@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FrameName = Literal["runs", "draws", "frontier", "checks"]
-_LOSSES = ("loss", "loss_se")
 
 
 def make_frame(fit: Fit, table: RunTable, scale: LossScale, name: FrameName) -> pd.DataFrame:
@@ -76,9 +75,5 @@ def _list_frontiers(fit: Fit) -> dict[str, object]:
 
 def _list_checks(fit: Fit, scale: LossScale) -> dict[str, object]:
     told = [check.reword(scale) for check in fit.checks]
-    return {
-        "code": [check.code for check in told],
-        "passed": [check.passed for check in told],
-        "seen": [check.seen for check in told],
-        "advice": [check.advice for check in told],
-    }
+    names = ("code", "passed", "seen", "advice")
+    return {name: [getattr(check, name) for check in told] for name in names}

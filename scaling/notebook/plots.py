@@ -31,15 +31,7 @@ def plot_fit(
     name: PlotName,
     ax: Axes | None,
 ) -> Axes:
-    """Draw one figure.
-
-    Args:
-        fit, table, stored, scale: As in `Fitted`.
-        name: "isoflop": loss against N, a parabola per budget; "law": loss against D with the law;
-            "residuals": residuals of the law against N; "params", "tokens": N*(C), D*(C); "ratio":
-            D*/N* against C; "compute": loss against C with registered forecasts and their outcomes;
-            "backcast": the largest budget forecast from the smaller ones.
-        ax: Axes to draw on; None: a new figure.
+    """Draw the figure of that name, as described in `Fitted.plot`.
 
     Raises:
         UsageError: No figure has that name, or the runs do not allow it.
@@ -73,13 +65,9 @@ def plot_fit(
                 )
     if name not in draw:
         raise UsageError(f"{fit.source}: these runs give no figure {name!r}.")
-    axes = _make_axes() if ax is None else ax
-    draw[name](axes)
-    return axes
+    if ax is None:
+        import matplotlib.pyplot as plt
 
-
-def _make_axes() -> Axes:
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=(7.0, 4.4))
+        _, ax = plt.subplots(figsize=(7.0, 4.4))
+    draw[name](ax)
     return ax

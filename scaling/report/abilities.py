@@ -8,13 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from scaling.report.axes import draw_markers, set_linear_axis, set_log_axis, span_of
-from scaling.report.canvas import ACCENT, INK, MUTED, choose_color, render_svg
+from scaling.report.canvas import ACCENT, INK, MUTED, choose_color
 from scaling.report.figures import PARAMS_LABEL, TOKENS_LABEL
-from scaling.report.gallery import Picture
+from scaling.report.gallery import Picture, compose_picture
 from scaling.units import FloatArray, format_count
 from scaling.words.abilities import (
     FORECAST_COLUMNS,
@@ -34,7 +33,7 @@ from scaling.words.abilities import (
 if TYPE_CHECKING:
     from scaling.fitting.abilities.ability import Ability, ScoredCell
 
-_WIDE, _PHONE, _HEIGHT = 880, 352, 310  # [CSS pixels]: widths of a row, and the height of a panel
+_HEIGHT = 310  # of a panel [CSS pixels]
 _JITTER = 0.012  # offset between bars of one size, as a share of the logarithmic range
 _PAD = 0.05  # margin at either end of an axis of shares
 
@@ -92,17 +91,13 @@ def _picture_ability(ability: Ability, key: str) -> Picture:
         f"{ability.names.sharp} and {ability.names.smooth} of {len(ability.runs)} runs against "
         f"{size}, and the share of seeds that succeed. {say_success(law)}."
     )
-    draws = [partial(draw, ability) for draw in (draw_sharp, draw_smooth, draw_success)]
-
-    def draw(axes: Sequence[Axes]) -> None:
-        for one, ax in zip(draws, axes, strict=True):
-            one(ax)
-
-    wide = render_svg(draw, key=f"{key}-w", alt=alt, size=(_WIDE, _HEIGHT), grid=(1, 3))
-    tall = (_PHONE, 3 * _HEIGHT)
-    narrow = render_svg(draw, key=f"{key}-n", alt=alt, size=tall, grid=(3, 1))
-    return Picture(
-        wide=Markup(wide), narrow=Markup(narrow), caption=_write_caption(ability), alt=alt
+    return compose_picture(
+        key,
+        [partial(draw, ability) for draw in (draw_sharp, draw_smooth, draw_success)],
+        alt=alt,
+        caption=_write_caption(ability),
+        height=_HEIGHT,
+        phone_height=_HEIGHT,
     )
 
 
@@ -134,9 +129,7 @@ def draw_sharp(ability: Ability, ax: Axes) -> None:
         at = one.params if ability.axis == "N" else one.tokens
         ends = [one.interval.low, one.interval.high]
         ax.plot([at, at], ends, color=ACCENT, linewidth=1.8, zorder=6)
-        draw_markers(
-            ax, np.array([at]), np.array([one.forecast]), [ACCENT], marker="D", size=40, zorder=7
-        )
+        draw_markers(ax, at, one.forecast, [ACCENT], marker="D", size=40, zorder=7)
     _set_shares(ability, ax)
     ax.set_ylabel(ability.names.sharp)
 
@@ -169,8 +162,7 @@ def draw_success(ability: Ability, ax: Axes) -> None:
         ax.plot(
             [at, at], [one.interval.low, one.interval.high], color=color, linewidth=1.0, zorder=2
         )
-        share = np.array([one.successes / one.runs])
-        draw_markers(ax, np.array([at]), share, [color], zorder=4)
+        draw_markers(ax, at, one.successes / one.runs, [color], zorder=4)
     low, high = _find_span(ability)
     x = np.geomspace(low, high, 200)
     if law.midpoint is not None and law.interval is not None:
@@ -179,9 +171,7 @@ def draw_success(ability: Ability, ax: Axes) -> None:
             ax.plot(x, law.predict(x, every), color=color, linewidth=1.8, zorder=3)
         ends = np.clip([law.interval.low, law.interval.high], low, high)
         ax.plot(ends, [0.5, 0.5], color=ACCENT, linewidth=2.2, zorder=6)
-        draw_markers(
-            ax, np.array([law.midpoint]), np.array([0.5]), [ACCENT], marker="D", size=40, zorder=7
-        )
+        draw_markers(ax, law.midpoint, 0.5, [ACCENT], marker="D", size=40, zorder=7)
     _set_sizes(ability, ax)
     set_linear_axis(ax, "y", -_PAD, 1.0 + _PAD)
     ax.set_ylabel(f"share of seeds with {law.threshold:g} or more")

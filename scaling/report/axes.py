@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike
 
 from scaling.report.canvas import INK, MUTED, PLAIN, SURFACE
 from scaling.units import FloatArray, format_count, format_flops
@@ -158,8 +159,8 @@ def note(ax: Axes, x: float, y: float, text: str, *, ha: str = "left", va: str =
 
 def draw_markers(
     ax: Axes,
-    x: FloatArray,
-    y: FloatArray,
+    x: ArrayLike,
+    y: ArrayLike,
     colors: Sequence[str],
     *,
     marker: str = "o",

@@ -35,7 +35,6 @@ from scaling.report.beyond_panels import (
     Read,
     draw_by_amount,
     draw_by_loss,
-    draw_by_size,
     list_forecasts,
     list_panels,
     set_value_axis,
@@ -81,7 +80,7 @@ def _picture_families(beyond: Beyond, scale: LossScale) -> Picture:
     loss = Quantity(label=f"loss [{scale.label}]", reads=[partial(_read_loss, scale)])
     return compose_picture(
         "families",
-        [partial(draw_by_size, beyond, loss)],
+        [partial(draw_by_amount, beyond, loss, "params")],
         alt=f"Held-out loss against model size for {', '.join(one.name for one in beyond.sweeps)}.",
         caption="Held-out loss of each family, by the best learning rate of each size. "
         "Lines join runs on equally many tokens: heavy the most, thin fewer.",
@@ -143,8 +142,6 @@ def _picture_probe(beyond: Beyond, group: Sequence[ProbeValue], scale: LossScale
 def _draw_panel(
     beyond: Beyond, shown: Quantity, against: Against, scale: LossScale
 ) -> partial[None]:
-    if against == "params":
-        return partial(draw_by_size, beyond, shown)
     if against == "loss":
         return partial(draw_by_loss, beyond, shown, scale)
     return partial(draw_by_amount, beyond, shown, against)

@@ -8,6 +8,7 @@ dotted, and in red what the smaller runs forecast for the largest.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -75,41 +76,30 @@ def list_panels(beyond: Beyond) -> list[Against]:
     return shown or ["params"]
 
 
-def draw_by_size(beyond: Beyond, shown: Quantity, ax: Axes) -> None:
-    """Draw a quantity against N: a line for each D, dashed for each control."""
-    several = len(beyond.sweeps) > 1
-    _set_axes(beyond, shown, "params", ax)
-    ends: list[tuple[float, float, str]] = []
-    for at, sweep in enumerate(beyond.sweeps):
-        series = sweep.list_series()
-        for row in series:
-            longest = row is series[-1]
-            line = _color_of(at, len(beyond.sweeps)) if several else MUTED
-            colors = [_color_run(beyond, at, one) for one in row]
-            end = _draw_line(shown, "params", row, line, colors, longest, ax)
-            if end is not None and (longest or not several):
-                ends.append((*end, sweep.name if several else _name_series(sweep, row)))
-    _draw_forecasts(beyond, shown, "params", ax)
-    label_ends(ax, ends, thin=not several)
-
-
 def draw_by_amount(beyond: Beyond, shown: Quantity, against: Against, ax: Axes) -> None:
-    """Draw a quantity against D or C: a line for each N, dashed for each control."""
-    several = len(beyond.sweeps) > 1
+    """Draw a quantity against N, a line for each D, or against D or C, a line for each N; dashed
+    for each control."""
+    several, by_size = len(beyond.sweeps) > 1, against == "params"
     _set_axes(beyond, shown, against, ax)
     ends: list[tuple[float, float, str]] = []
     for at, sweep in enumerate(beyond.sweeps):
-        runs = average_seeds(sweep.runs)
-        sizes = sorted({one.params for one in runs})
-        for size in sizes:
-            row = sorted((one for one in runs if one.params == size), key=lambda one: one.tokens)
-            largest = size == sizes[-1]
-            color = _color_run(beyond, at, row[0])
-            end = _draw_line(shown, against, row, color, [color] * len(row), largest, ax)
-            if end is not None and (largest or not several):
-                ends.append((*end, sweep.name if several else format_count(size)))
+        rows = sweep.list_series() if by_size else _list_sizes(sweep)
+        for row in rows:
+            last = row is rows[-1]
+            colors = [_color_run(beyond, at, one) for one in row]
+            line = MUTED if by_size and not several else colors[0]
+            end = _draw_line(shown, against, row, line, colors, last, ax)
+            if end is not None and (last or not several):
+                own = _name_series(sweep, row) if by_size else format_count(row[0].params)
+                ends.append((*end, sweep.name if several else own))
     _draw_forecasts(beyond, shown, against, ax)
     label_ends(ax, ends, thin=not several)
+
+
+def _list_sizes(sweep: ProbedSweep) -> list[list[ProbedRun]]:
+    """The runs of each N, with the mean of seeds, by D."""
+    runs = sorted(average_seeds(sweep.runs), key=lambda one: (one.params, one.tokens))
+    return [list(row) for _, row in itertools.groupby(runs, key=lambda one: one.params)]
 
 
 def draw_by_loss(beyond: Beyond, shown: Quantity, scale: LossScale, ax: Axes) -> None:
@@ -129,7 +119,7 @@ def draw_by_loss(beyond: Beyond, shown: Quantity, scale: LossScale, ax: Axes) ->
             continue
         x, y, colors = zip(*points, strict=True)
         if read is shown.reads[0]:
-            draw_markers(ax, np.array(x), np.array(y), list(colors), size=28)
+            draw_markers(ax, x, y, colors, size=28)
         else:
             ax.scatter(x, y, s=20, c=SURFACE, marker=marker, edgecolors=list(colors), zorder=3)
     ax.set_xlabel(f"held-out loss [{scale.label}]")
@@ -155,7 +145,7 @@ def _draw_line(
         ax.plot(x, y, color=line, linewidth=width, linestyle=dashes, zorder=2)
         if dashes != "-":
             continue
-        draw_markers(ax, np.array(x), np.array(y), list(own), size=20 * width)
+        draw_markers(ax, x, y, own, size=20 * width)
         end = x[-1], y[-1]
         if heavy:
             spread = [error or 0.0 for error in errors]
@@ -166,7 +156,7 @@ def _draw_line(
 def _draw_forecasts(beyond: Beyond, shown: Quantity, against: Against, ax: Axes) -> None:
     for at, value, low, high in list_forecasts(beyond, shown.name, against):
         ax.plot([at, at], [low, high], color=ACCENT, linewidth=1.8, zorder=6)
-        draw_markers(ax, np.array([at]), np.array([value]), [ACCENT], marker="D", size=34, zorder=7)
+        draw_markers(ax, at, value, [ACCENT], marker="D", size=34, zorder=7)
 
 
 def list_forecasts(

@@ -8,6 +8,7 @@ constants of its own. Parameters are rounded so that three digits of every answe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ from scaling.units import FloatArray, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import format_interval, format_loss
 
-_POINT, _DRAW, _DRIFT = 10, 7, 4  # significant digits; exponents are multiplied by ln D, up to 35
+# Significant digits; exponents are multiplied by ln D, up to 35.
+_POINT, _DRAW, _DRIFT, _END = 10, 7, 4, 4
 _BELOW = 0.5  # budgets and sliders begin this many decades below the data
 # The slider of served tokens ends at this many times the largest run's tokens.
 _SERVED_BEYOND = 300.0
@@ -62,7 +64,7 @@ def describe_calculator(
         **law,
         "cost": {
             "ends": [knots[0], knots[-1]] if knots else [0.0, 0.0],
-            "kappa": _round(fit.cost.log_kappa or (math.log(FLOPS_PER_PARAM_TOKEN),), _POINT),
+            "kappa": round_to(fit.cost.log_kappa or (math.log(FLOPS_PER_PARAM_TOKEN),), _POINT),
         },
         "covered": {
             "C": list(known),
@@ -98,7 +100,7 @@ def _list_law(fit: Fit) -> dict[str, Any] | None:
     return {
         "law": point[0],
         "draws": draws,
-        "drift": {name: _round(each, _DRIFT) for name, each in drift.items()},
+        "drift": {name: round_to(each, _DRIFT) for name, each in drift.items()},
         **_list_picks(law, letters, fit),
     }
 
@@ -132,7 +134,7 @@ def _list_parts(law: Law, letters: FloatArray, digits: int) -> list[Parts] | Non
 
 def _list_part(weight: float, joined: FloatArray, digits: int) -> list[float]:
     """One part, without infinite parameters (R_D and R_N if nothing saturates)."""
-    return _round([weight, *joined[np.isfinite(joined)].tolist()], digits)
+    return round_to([weight, *joined[np.isfinite(joined)].tolist()], digits)
 
 
 def _list_fields(
@@ -146,28 +148,23 @@ def _list_fields(
     assert covered is not None  # a fit with a span has a coverage
     known, low, high = span
     reach = high / known[1]
-    ends: dict[str, tuple[float, float, float | None]] = {
-        "flops": (low, high, first.flops),
-        "params": (covered.params[0] / 10.0**_BELOW, covered.params[1] * reach, first.params),
-        "tokens": (covered.tokens[0] / 10.0**_BELOW, covered.tokens[1] * reach, first.tokens),
-        "served": (covered.tokens[0], _SERVED_BEYOND * covered.tokens[1], None),
-        "unique": (covered.tokens[0], covered.tokens[1] * reach, None),
+    ends: dict[str, list[float]] = {
+        "flops": [low, high, first.flops],
+        "params": [covered.params[0] / 10.0**_BELOW, covered.params[1] * reach, first.params],
+        "tokens": [covered.tokens[0] / 10.0**_BELOW, covered.tokens[1] * reach, first.tokens],
+        "served": [covered.tokens[0], _SERVED_BEYOND * covered.tokens[1]],
+        "unique": [covered.tokens[0], covered.tokens[1] * reach],
     }
     if first.loss is not None:
         law, letters = get_law(fit)
         n, d = find_frontier(law, letters, flops=np.array([high]), cost=fit.cost)
         lowest = float(law.loss(letters, n, d)[0])
-        losses = (scale.to(lowest), scale.to(covered.loss[1]), scale.to(first.loss))
-        ends["loss"] = losses
+        ends["loss"] = [scale.to(one) for one in (lowest, covered.loss[1], first.loss)]
+    names = ("low", "high", "start")
     return {
-        name: {"low": _shorten(low), "high": _shorten(high)}
-        | ({} if start is None else {"start": _shorten(start)})
-        for name, (low, high, start) in ends.items()
+        name: dict(zip(names, round_to(values, _END), strict=False))
+        for name, values in ends.items()
     }
-
-
-def _shorten(value: float) -> float:
-    return float(f"{value:.4g}")
 
 
 def list_answers(
@@ -245,5 +242,6 @@ def _find_range(fit: Fit, flops: float, known: tuple[float, float]) -> Allocatio
     return allocate(fit, flops, far=True)
 
 
-def _round(values: FloatArray | list[float] | tuple[float, ...], digits: int) -> list[float]:
+def round_to(values: FloatArray | Sequence[float], digits: int) -> list[float]:
+    """Round to significant digits."""
     return [float(f"{value:.{digits}g}") for value in np.asarray(values).tolist()]

@@ -289,10 +289,7 @@ def _describe_fitting(data: ReportData) -> tuple[tuple[str, str], ...]:
             "the best nodes of up to sixteen blocks of a grid of exponents, every other parameter "
             "solved for",
         ),
-        (
-            "Do all points enter the fit?",
-            _count_points(data),
-        ),
+        ("Do all points enter the fit?", count_runs(data).describe()),
         (
             "Which other methods answer?",
             "; ".join(APPROACH_WORDS.get(name, name) for name in fit.approaches) or "none",
@@ -308,10 +305,6 @@ def _describe_fitting(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         ("Which checks failed?", ", ".join(failed) or "none"),
     )
-
-
-def _count_points(data: ReportData) -> str:
-    return count_runs(data).describe()
 
 
 def _describe_forecasts(data: ReportData) -> str:

@@ -39,8 +39,8 @@ def draw_exponents(fit: Fit, ax: Axes) -> None:
     names = list(fit.law.params)
     draws = np.array(fit.draws)[:, [names.index(one) for one in _EXPONENTS]]
     _draw_dots(ax, draws[:, 0], draws[:, 1])
-    at = [np.array([fit.law.params[one]]) for one in _EXPONENTS]
-    draw_markers(ax, at[0], at[1], [ACCENT], marker="D", size=58, zorder=5)
+    alpha, beta = (fit.law.params[one] for one in _EXPONENTS)
+    draw_markers(ax, alpha, beta, [ACCENT], marker="D", size=58, zorder=5)
     for which, column in zip(("x", "y"), draws.T, strict=True):
         low, high = _hold(column)
         set_linear_axis(ax, which, low, high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scaling.allocation import Allocation
@@ -84,19 +84,19 @@ class ReportData:
     """
 
     name: str
-    sweep_yaml: str
-    spec: SweepSpec | None
+    sweep_yaml: str = ""
+    spec: SweepSpec | None = None
     command: str
-    plan: Plan | None
-    facts: CorpusFacts | None
-    results: Mapping[str, RunResult]
-    failures: Mapping[str, str]
-    damaged: tuple[str, ...]
-    curves: Mapping[str, tuple[tuple[float, float], ...]]
+    plan: Plan | None = None
+    facts: CorpusFacts | None = None
+    results: Mapping[str, RunResult] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
+    curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     fit: Fit
     table: RunTable
     allocations: tuple[Allocation, ...]
-    allocations_by_count: Mapping[CountConvention, Allocation | None]
+    allocations_by_count: Mapping[CountConvention, Allocation | None] = field(default_factory=dict)
     versions: Mapping[str, str]
     created: str
     filters: tuple[FilterEffect, ...] = ()

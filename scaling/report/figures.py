@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ from scaling.report.axes import (
     span_of,
 )
 from scaling.report.canvas import ACCENT, INK, MUTED, SHADE, choose_color
-from scaling.report.measured import FrontierLines, MeasuredRuns, evaluate_law
+from scaling.report.measured import FrontierLines, MeasuredRuns, evaluate_law, trace_curve
 from scaling.units import FloatArray, format_count
 
 TrainingCurve = Sequence[tuple[float, float]]
@@ -68,22 +68,17 @@ def label_loss(data: MeasuredRuns) -> str:
 
 def _draw_parabola(ax: Axes, data: MeasuredRuns, curve: Curve, color: str) -> tuple[float, float]:
     """Draw one budget's curve; returns its right end."""
-    rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
-    if curve.vertex is None or curve.lowest is None:  # concave, or without a minimum
-        seen = data.scale.to(data.loss[rows])
-        ax.plot(data.params[rows], seen, color=color, linewidth=1.2, linestyle=":")
-        return float(data.params[rows[-1]]), float(seen[-1])
-    x = np.linspace(curve.x.min(), curve.x.max(), 80)
-    loss = data.scale.to(curve.lowest + curve.bend * (x - curve.vertex) ** 2)
-    lowest = np.array([data.scale.to(curve.lowest)])
+    params, loss, lowest = trace_curve(data, curve, 80)
     style = ":" if curve.rejection else "-"
-    ax.plot(np.exp(curve.centre + x), loss, color=color, linewidth=1.8, linestyle=style)
-    at = np.exp(curve.centre + curve.vertex)
-    if not curve.rejection:
-        draw_markers(ax, np.array([at]), lowest, [color], marker="D", size=90, zorder=6)
-    elif ax.get_xlim()[0] < at < ax.get_xlim()[1]:
-        ax.scatter([at], lowest, s=70, marker="x", color=ACCENT, linewidths=2.0, zorder=6)
-    return float(np.exp(curve.centre + x[-1])), float(loss[-1])
+    width = 1.2 if lowest is None else 1.8
+    ax.plot(params, loss, color=color, linewidth=width, linestyle=style)
+    if lowest is not None:
+        left, right = ax.get_xlim()
+        if not curve.rejection:
+            draw_markers(ax, *lowest, [color], marker="D", size=90, zorder=6)
+        elif left < lowest[0] < right:
+            ax.scatter(*lowest, s=70, marker="x", color=ACCENT, linewidths=2.0, zorder=6)
+    return float(params[-1]), float(loss[-1])
 
 
 def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
@@ -195,17 +190,12 @@ def draw_compute(
         low, high = scale.to(said.low), scale.to(said.high)
         flops = said.run.flops
         ax.plot([flops] * 2, [low, high], color=ACCENT, linewidth=2.2, zorder=4)
-        dash: dict[str, Any] = {
-            "marker": "_",
-            "markersize": 13,
-            "markeredgewidth": 2.2,
-            "color": ACCENT,
-        }
-        ax.plot([flops], [scale.to(said.loss)], linestyle="none", zorder=4, **dash)
+        middle = scale.to(said.loss)
+        ax.plot(flops, middle, "_", color=ACCENT, markersize=13, markeredgewidth=2.2, zorder=4)
         shown.append(np.array([low, high]))
         if outcome.measured is not None:
             reached = np.array([scale.to(outcome.measured)])
-            draw_markers(ax, np.array([flops]), reached, [INK], marker="*", size=130, zorder=8)
+            draw_markers(ax, flops, reached, [INK], marker="*", size=130, zorder=8)
             shown.append(reached)
     set_log_axis(ax, "x", lines.flops[0] / DOT, lines.flops[-1], words=format_power)
     _set_loss_axis(ax, np.concatenate(shown))
@@ -260,8 +250,7 @@ def _draw_answers(
         if interval is not None:
             ax.plot([one.flops] * 2, [interval.low, interval.high], color=ACCENT, linewidth=2.2)
             shown += [interval.low, interval.high]
-        at = np.array([one.flops]), np.array([value])
-        draw_markers(ax, *at, [ACCENT], size=64, zorder=7)
+        draw_markers(ax, one.flops, value, [ACCENT], size=64, zorder=7)
         fits = one.flops < room
         ax.annotate(
             format_count(value),

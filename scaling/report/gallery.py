@@ -298,6 +298,7 @@ def compose_picture(
     alt: str,
     caption: str,
     height: int = 440,
+    phone_height: int | None = None,
     columns: int | None = None,
 ) -> Picture:
     """Compose panels side by side on a wide page, one below the other on a phone; more than
@@ -312,7 +313,7 @@ def compose_picture(
     panels = len(draws)
     wide_columns = min(panels, columns or panels)
     rows = math.ceil(panels / wide_columns)
-    one = 250 if panels > 2 else 300 if panels == 2 else 360
+    one = phone_height or (250 if panels > 2 else 300 if panels == 2 else 360)
     wide_size, grid = (_WIDE, rows * height), (rows, wide_columns)
     wide = render_svg(draw, key=f"{key}-w", alt=alt, size=wide_size, grid=grid)
     size = (_PHONE, one * panels)

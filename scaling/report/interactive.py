@@ -7,22 +7,25 @@ numbers and run ids, never text from outside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from scaling.ledger.results import RunResult
 from scaling.report.axes import format_power
+from scaling.report.calculator import round_to
 from scaling.report.canvas import name_variable
 from scaling.report.figures import PARAMS_LABEL, TOKENS_LABEL, label_loss
 from scaling.report.landscape import Surface, label_level
-from scaling.report.measured import MeasuredRuns
+from scaling.report.measured import MeasuredRuns, trace_curve
 from scaling.sweep.families.registry import describe_shape
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 _PARABOLA = 60  # points of a drawn parabola
-_DIGITS = 5  # significant digits; a pixel is 1e-3 of a figure's width
+# Five significant digits; a pixel is 1e-3 of a figure's width.
+_round = partial(round_to, digits=5)
 
 Kind = Literal["dots", "rings", "diamonds", "line", "dashes", "dotted", "strong"]
 
@@ -72,28 +75,15 @@ def _trace_parabolas(data: MeasuredRuns) -> list[dict[str, Any]]:
     for curve in data.curves:
         color = name_variable(data.find_position(curve.budget.flops))
         name = f"budget {format_flops(curve.budget.flops)}"
-        if curve.vertex is None or curve.lowest is None:
-            rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
-            traces.append(
-                _trace(
-                    "dotted",
-                    data.params[rows],
-                    data.scale.to(data.loss[rows]),
-                    color=color,
-                    words=name,
-                )
-            )
-            continue
-        x = np.linspace(curve.x.min(), curve.x.max(), _PARABOLA)
-        loss = data.scale.to(curve.lowest + curve.bend * (x - curve.vertex) ** 2)
+        params, loss, lowest = trace_curve(data, curve, _PARABOLA)
         kind: Kind = "dotted" if curve.rejection else "line"
-        line = _trace(kind, np.exp(curve.centre + x), loss, color=color, words=name)
-        traces.append(line | {"label": f"{format_power(curve.budget.flops)} FLOP"})
-        if not curve.rejection:
-            at = np.exp(np.array([curve.centre + curve.vertex]))
-            lowest = np.array([data.scale.to(curve.lowest)])
-            words = f"{name}<br>best N {format_count(float(at[0]))}<br>loss {lowest[0]:.4f}"
-            traces.append(_trace("diamonds", at, lowest, color=color, words=words))
+        line = _trace(kind, params, loss, color=color, words=name)
+        label = {"label": f"{format_power(curve.budget.flops)} FLOP"}
+        traces.append(line if lowest is None else line | label)
+        if lowest is not None and not curve.rejection:
+            words = f"{name}<br>best N {format_count(lowest[0])}<br>loss {lowest[1]:.4f}"
+            point = np.array([lowest]).T
+            traces.append(_trace("diamonds", *point, color=color, words=words))
     return traces
 
 
@@ -143,7 +133,3 @@ def _describe_runs(
 
 def _trace(kind: Kind, x: FloatArray, y: FloatArray, *, color: str, words: str) -> dict[str, Any]:
     return {"kind": kind, "x": _round(x), "y": _round(y), "color": color, "text": words}
-
-
-def _round(values: FloatArray | Sequence[float]) -> list[float]:
-    return [float(f"{value:.{_DIGITS}g}") for value in np.asarray(values).tolist()]

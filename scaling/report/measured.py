@@ -69,6 +69,20 @@ class MeasuredRuns:
         return float(self.position[np.argmin(np.abs(np.log(self.flops / flops)))])
 
 
+def trace_curve(
+    data: MeasuredRuns, curve: Curve, points: int
+) -> tuple[FloatArray, FloatArray, tuple[float, float] | None]:
+    """N and loss along a budget's parabola, and its lowest point; of a curve without a minimum its
+    runs in order of N, and None."""
+    if curve.vertex is None or curve.lowest is None:
+        rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
+        return data.params[rows], data.scale.to(data.loss[rows]), None
+    x = np.linspace(curve.x.min(), curve.x.max(), points)
+    loss = data.scale.to(curve.lowest + curve.bend * (x - curve.vertex) ** 2)
+    best = float(np.exp(curve.centre + curve.vertex))
+    return np.exp(curve.centre + x), loss, (best, data.scale.to(curve.lowest))
+
+
 def collect_runs(table: RunTable, plan: Plan | None, scale: LossScale = NATS) -> MeasuredRuns:
     """Collect the fitted runs; the plan says which are replicates. In a table without a plan, a row
     whose (N, D) occurred above is a replicate."""

@@ -162,7 +162,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
     """Gather the question, its answers, how to ask again, and the answers under other choices."""
     fit = data.fit
     status = STATUSES[fit.status]
-    asking = " ".join(map(shlex.quote, (data.source, *data.options)))
+    asking = shlex.join((data.source, *data.options))
     command = f"scaling allocate {asking}"
     calculator = describe_calculator(fit, data.allocations, command, data.scale)
     return {

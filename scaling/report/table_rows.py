@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaling.fitting.budgets import list_flops
 from scaling.report.rows import RunRow
 from scaling.units import FloatArray, format_count, format_flops
 from scaling.units.losses import LossScale
@@ -42,7 +43,7 @@ def list_table_runs(table: RunTable, fitted: RunTable, scale: LossScale) -> list
     """The first MOST_ROWS rows of a table; those that are not fitted were left out by filters."""
     kept = set(fitted.run)
     more = _list_optional(table)
-    flops = _find_flops(table)
+    flops = list_flops(table)
     rows = []
     for at in range(min(len(table), MOST_ROWS)):
         loss = float(table.loss[at])
@@ -107,7 +108,7 @@ def write_csv(table: RunTable, scale: LossScale) -> str:
 
 def describe_training(table: RunTable) -> tuple[tuple[str, str], ...]:
     """Answer the checklist's questions about training, as far as fitted rows of a table can."""
-    flops = _find_flops(table)
+    flops = list_flops(table)
     top = int(np.argmax(flops))
     recipe = [
         name
@@ -196,12 +197,6 @@ def _list_optional(table: RunTable) -> list[tuple[str, str, list[str]]]:
         if texts is not None:
             columns.append((name, "as stated", list(texts)))
     return columns
-
-
-def _find_flops(table: RunTable) -> FloatArray:
-    from scaling.fitting.budgets import list_flops
-
-    return list_flops(table)
 
 
 def _ends(values: FloatArray) -> tuple[float, float]:

@@ -132,7 +132,7 @@ def _draw_cell(
     one: TransferCell, at: float, color: str, span: tuple[float, float], ax: Axes
 ) -> None:
     marker = {"above": "^", "below": "v"}.get(one.censored, "o")
-    draw_markers(ax, np.array([one.data]), np.array([at]), [color], marker=marker, size=36.0)
+    draw_markers(ax, one.data, at, [color], marker=marker, size=36.0)
     ends = one.transferred_interval
     if ends is not None:
         low, high = ((one.data + end) / one.data for end in (ends.low, ends.high))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scaling.allocation.members import MemberAnswers
     from scaling.compare.multiplier import Comparison
     from scaling.fitting.backtest import Backtest
-    from scaling.fitting.fitted import Check, Fit, Frontier, Interval, MemberScore
+    from scaling.fitting.fitted import Check, Fit, Frontier, Interval, LawEstimate, MemberScore
     from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
 
 
@@ -31,20 +31,14 @@ _NEGLIGIBLE = 5e-4  # share of compute that rounds to zero when printed
 def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
     """The law, its frontier by every approach, and the checks that did not pass; losses in the
     unit of `scale`."""
-    from scaling.laws.registry import find_law
-
     lines = [f"fit of {fit.n} runs: {STATUSES[fit.status].line}"]
     # A failed check that says the same is printed below, with its remedy.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
         lines.append(f"  {scale.reword(fit.reason)}")
     if fit.law is not None:
         own = fit.law.find_scale(scale)
-        law, unit = fit.law.rewrite(own), scale.describe_law(own)
-        what = "L(N, D)"
-        if fit.metric is not None:
-            what, unit = fit.metric.symbol, fit.metric.unit
-        lines += ["", f"{what} = {find_law(law.family).equation}{unit and f'   [{unit}]'}"]
-        lines += _list_members(fit.members)
+        law = fit.law.rewrite(own)
+        lines += ["", write_equation(fit, fit.law, scale), *_list_members(fit.members)]
         for name, value in () if fit.members else law.params.items():
             interval = (law.intervals or {}).get(name)
             profile = ""
@@ -84,6 +78,17 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
     if any(check.passed is False for check in fit.checks):
         lines.append(f"  What to do about each: {CATALOGUE}")
     return "\n".join(lines)
+
+
+def write_equation(fit: Fit, law: LawEstimate, scale: LossScale) -> str:
+    """The equation of a fit's law, with its unit."""
+    from scaling.laws.registry import find_law
+
+    own = law.find_scale(scale)
+    what, unit = "L(N, D)", scale.describe_law(own)
+    if fit.metric is not None:
+        what, unit = fit.metric.symbol, fit.metric.unit
+    return f"{what} = {find_law(law.rewrite(own).family).equation}{unit and f'   [{unit}]'}"
 
 
 def format_groups(

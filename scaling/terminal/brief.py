@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scaling.sweep.families.registry import describe_shape
 from scaling.tables.metrics import name_quantity
-from scaling.terminal.answers import describe_distance, format_ends, format_interval
+from scaling.terminal.answers import describe_distance, format_ends, format_interval, write_equation
 from scaling.terminal.questions import describe_asked
 from scaling.units import align_columns, clean_line, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
@@ -105,16 +105,10 @@ def _join(value: str, ends: str) -> str:
 
 def _list_law(fit: Fit, scale: LossScale) -> list[str]:
     """The equation and its parameters, three to a line."""
-    from scaling.laws.registry import find_law
-
     if fit.law is None:
         return []
-    own = fit.law.find_scale(scale)
-    law, unit = fit.law.rewrite(own), scale.describe_law(own)
-    what = "L(N, D)"
-    if fit.metric is not None:
-        what, unit = fit.metric.symbol, fit.metric.unit
-    lines = [f"{what} = {find_law(law.family).equation}{unit and f'   [{unit}]'}"]
+    law = fit.law.rewrite(fit.law.find_scale(scale))
+    lines = [write_equation(fit, fit.law, scale)]
     if fit.members:
         return [*lines, f"  {_name_members(fit.members)}"]
     parts = []

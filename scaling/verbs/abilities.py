@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
-from scaling.verbs.obtaining import say_damage
+from scaling.verbs.obtaining import refusal_as_json, say_damage
 from scaling.verbs.options import (
     FiniteRange,
     json_option,
@@ -24,39 +25,33 @@ from scaling.verbs.output import dump_json
 @source_argument
 @click.option(
     "--sharp",
-    default=None,
     metavar="NAME",
     help="The ability: a share such as exact match.  [default: every one of the folder]",
 )
 @click.option(
     "--smooth",
-    default=None,
     metavar="NAME",
     help="The smooth score beside it, lower is better in a table.  [default: the answers' loss "
     "where it was measured, else the loss]",
 )
 @click.option(
     "--null",
-    default=None,
     metavar="NAME",
     help="What it would be if tokens erred independently.  [default: answer_null, of a folder]",
 )
 @click.option(
     "--chance",
     type=FiniteRange(min=0),
-    default=None,
     help="Score of guessing.  [default: as the corpus tells, else 0]",
 )
 @click.option(
     "--bound",
     type=FiniteRange(min=0, min_open=True),
-    default=None,
     help="What no model can pass.  [default: the probe's, else 1]",
 )
 @click.option(
     "--threshold",
     type=FiniteRange(min=0, min_open=True),
-    default=None,
     help="A run succeeds from this score on.  [default: 0.9 of the bound]",
 )
 @reading_options
@@ -80,7 +75,6 @@ def abilities(
     what independent errors give, and the two largest sizes forecast from the smaller where that is
     possible. Exit code 4: nothing can be fitted.
     """
-    from scaling.errors import NoFitError
     from scaling.fitting.abilities.ability import write_contract
     from scaling.terminal.abilities import format_ability
     from scaling.workflow.abilities import judge_abilities, read_abilities
@@ -89,12 +83,8 @@ def abilities(
     how.pop("metric")
     if options["loss_unit"] != "nats" and source.is_dir():
         raise click.UsageError("--loss-unit says how a table is read; a folder is in nats.")
-    try:
+    with refusal_as_json(as_json, partial(write_contract, (), str(source))):
         table, stored, names = read_abilities(source, how, sharp=sharp, smooth=smooth, null=null)
-    except NoFitError as error:
-        if as_json:
-            click.echo(dump_json(write_contract((), str(source), str(error))))
-        raise
     judged = judge_abilities(
         table, names, stored=stored, chance=chance, bound=bound, threshold=threshold
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,6 +23,7 @@ from scaling.verbs.curves import (
 )
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
+    describe_refusal,
     list_groups,
     naming_units,
     obtain_answerer,
@@ -198,7 +200,6 @@ def allocate(
 @click.option(
     "--unique-tokens",
     type=TOKENS,
-    default=None,
     help="Different tokens there are; D beyond them repeats them (--family data_constrained).  "
     "[default: any number]",
 )
@@ -240,9 +241,7 @@ def predict(
             )
         ]
 
-    def format_one(one: Prediction) -> str:
-        return format_prediction(one, scale)
-
+    format_one = partial(format_prediction, scale=scale)
     return _answer(source, group_by, options, as_json, "predictions", answer, format_one, scale)
 
 
@@ -289,11 +288,10 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
 @click.command()
 @click.argument("first", type=click.Path(path_type=Path), metavar="A")
 @click.argument("second", type=click.Path(path_type=Path), metavar="B")
-@click.option("--flops", type=FLOPS, default=None, help="Budget C.  [default: largest of both]")
+@click.option("--flops", type=FLOPS, help="Budget C.  [default: largest of both]")
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @click.option(
     "--columns-b",
-    default=None,
     metavar="N=params,...",
     help="Column names of B, where they differ.  [default: as --columns]",
 )
@@ -316,7 +314,6 @@ def compare(
     How much of A's compute B needs for the same loss. Both are results folders or tables of runs.
     """
     from scaling.compare.multiplier import compare_tables
-    from scaling.errors import NoFitError
     from scaling.terminal.answers import format_comparison
 
     curve = {name: options.pop(name) for name in CURVE_NAMES}
@@ -336,24 +333,25 @@ def compare(
     if stored_one and stored_two:
         same = stored_one.facts.digest == stored_two.facts.digest
     refits = count_refits(options)
-    try:
-        with stage(f"fitting both, {refits} refits" if refits else "fitting both"):
-            answer = compare_tables(
-                one,
-                two,
-                flops=flops,
-                far=far,
-                huber_delta=options["huber_delta"],
-                bootstrap=refits,
-                level=options["level"],
-                seed=options["seed"],
-                same_text=same,
-            )
-    except NoFitError as error:
-        if as_json:
-            nothing = {"multiplier": None, "reason": scale.reword(str(error))}
-            click.echo(dump_json(scale.to_contract() | nothing))
-        raise
+
+    def refuse(reason: str) -> dict[str, Any]:
+        return scale.to_contract() | {"multiplier": None, "reason": scale.reword(reason)}
+
+    with (
+        refusal_as_json(as_json, refuse),
+        stage(f"fitting both, {refits} refits" if refits else "fitting both"),
+    ):
+        answer = compare_tables(
+            one,
+            two,
+            flops=flops,
+            far=far,
+            huber_delta=options["huber_delta"],
+            bootstrap=refits,
+            level=options["level"],
+            seed=options["seed"],
+            same_text=same,
+        )
     if as_json:
         click.echo(dump_json(answer.to_contract(scale) | scale.to_contract()))
     else:
@@ -395,7 +393,8 @@ def _answer(
     """
     if group_by is None:
         fitted, ladder, damaged = obtain_answerer(source, options)
-        with wording(scale), refusal_as_json(fitted, key, as_json, scale), naming_units(fitted):
+        refuse = partial(describe_refusal, fitted, key, scale)
+        with wording(scale), refusal_as_json(as_json, refuse), naming_units(fitted):
             answers = answer(fitted, ladder)
         if as_json:
             told = [one.to_contract(scale) for one in answers]

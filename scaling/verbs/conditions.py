@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +12,10 @@ from scaling.errors import QueryError
 from scaling.units import format_flops
 from scaling.units.numbers import NumberError, read_number
 from scaling.verbs.completing import complete_device
-from scaling.verbs.options import FLOPS, PARAMS, TOKENS, Amount, Real
+from scaling.verbs.options import FLOPS, PARAMS, TOKENS, Amount, Real, join_options
 
 if TYPE_CHECKING:
     from scaling.allocation import Hardware, Question
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 # No model fits in fewer bytes; someone who writes 80 means gigabytes.
 _FEWEST_BYTES = 1e4
@@ -26,16 +23,6 @@ _HARDWARE = ("device", "peak_flops", "devices", "days", "mfu", "dollars", "price
 _CONDITIONS = (
     "params", "tokens", "tokens_per_param", "target_loss", "inference_tokens", "unique_tokens",
 )  # fmt: skip
-
-
-def condition_options(function: _F) -> _F:
-    """Add options for budgets in other terms, and for conditions on the model."""
-    for name, kind, text in reversed(_OPTIONS):
-        names = (name, *_ALIASES.get(name, ()))
-        complete = complete_device if name == "--device" else None
-        option = click.option(*names, type=kind, default=None, help=text, shell_complete=complete)
-        function = option(function)
-    return function
 
 
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
@@ -60,6 +47,20 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("--bytes-per-param", Real(), "Bytes of a served parameter.  [default: 2, BF16]"),
 )
 _ALIASES = {"--unique-tokens": ("--unique",)}  # its name in `predict`
+_COMPLETE = {"--device": complete_device}
+# Budgets in other terms, and conditions on the model.
+condition_options = join_options(
+    *(
+        click.option(
+            name,
+            *_ALIASES.get(name, ()),
+            type=kind,
+            help=text,
+            shell_complete=_COMPLETE.get(name),
+        )
+        for name, kind, text in _OPTIONS
+    )
+)
 CONDITION_NAMES = tuple(name.removeprefix("--").replace("-", "_") for name, _, _ in _OPTIONS)
 
 

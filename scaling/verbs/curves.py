@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from scaling.units import align_columns, clean_line, format_count, format_flops
 from scaling.units.numbers import has_foreign_digits
 from scaling.verbs.obtaining import wording
-from scaling.verbs.options import Amount, Real, count_refits, make_filters, read_how
+from scaling.verbs.options import Amount, Real, count_refits, join_options, make_filters, read_how
 from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from scaling.units import FloatArray
     from scaling.units.losses import LossScale
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 CURVE_NAMES = ("of", "at", "floor", "exponent")
 # Options that only a fit of N and D takes, with their defaults.
 _OF_TWO_VARIABLES = {
@@ -27,25 +26,17 @@ _OF_TWO_VARIABLES = {
 }  # fmt: skip
 
 
-def curve_options(function: _F) -> _F:
-    """Add the options of a law of one variable in place of one of N and D."""
-    for option in reversed(
-        (
-            click.option(
-                "--of",
-                type=click.Choice(["C", "N", "D"]),
-                default=None,
-                help="Fit the loss against this alone, for tables that hold no more.",
-            ),
-            click.option("--at", type=Amount(), multiple=True, help="Forecast the loss there."),
-            click.option(
-                "--floor", type=str, default=None, help="E of --of: a number, or none for no floor."
-            ),
-            click.option("--exponent", type=Real(), default=None, help="alpha of --of, held."),
-        )
-    ):
-        function = option(function)
-    return function
+# A law of one variable in place of one of N and D.
+curve_options = join_options(
+    click.option(
+        "--of",
+        type=click.Choice(["C", "N", "D"]),
+        help="Fit the loss against this alone, for tables that hold no more.",
+    ),
+    click.option("--at", type=Amount(), multiple=True, help="Forecast the loss there."),
+    click.option("--floor", type=str, help="E of --of: a number, or none for no floor."),
+    click.option("--exponent", type=Real(), help="alpha of --of, held."),
+)
 
 
 def refuse_ignored(said: dict[str, Any], unread: dict[str, Any]) -> None:

@@ -8,16 +8,13 @@ import click
 
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.units import clean_line
-from scaling.verbs.completing import complete_run
-from scaling.verbs.options import json_option, results_argument
+from scaling.verbs.options import json_option, results_argument, run_option
 from scaling.verbs.output import dump_json
 
 
 @click.command()
 @results_argument
-@click.option("--run", "run_id", default=None, shell_complete=complete_run,
-              help="Which run; the beginning of its run_id is enough.  [default: the "
-              "finished one of the lowest loss]")  # fmt: skip
+@run_option
 @click.option("--output", type=click.Path(path_type=Path), required=True,
               help="The folder to be made.")  # fmt: skip
 @json_option

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
-from scaling.verbs.obtaining import say_damage
+from scaling.verbs.obtaining import refusal_as_json, say_damage
 from scaling.verbs.options import json_option
 from scaling.verbs.output import dump_json
 
@@ -27,19 +27,14 @@ def few_shot(results: tuple[Path, ...], as_json: bool) -> int:
     chains it takes before a model infers instead of remembering. Exit code 4: nothing can be
     fitted.
     """
-    from scaling.errors import NoFitError
     from scaling.fitting.few_shot.judged import FewShot
     from scaling.terminal.few_shot import format_few_shot
     from scaling.workflow.few_shot import judge_few_shot
     from scaling.workflow.stored import open_results
 
     folders = [open_results(one) for one in results]
-    try:
+    with refusal_as_json(as_json, lambda reason: FewShot(reason=reason).to_contract()):
         found = judge_few_shot(folders)
-    except NoFitError as error:
-        if as_json:
-            click.echo(dump_json(FewShot(reason=str(error)).to_contract()))
-        raise
     click.echo(dump_json(found.to_contract()) if as_json else format_few_shot(found))
     damaged = [say_damage(one) for one in folders]  # prints every damaged result
     if any(damaged):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from scaling.errors import UsageError
 from scaling.units import clean_text, format_count, format_flops
 from scaling.verbs.exits import DAMAGED
 from scaling.verbs.obtaining import (
+    describe_refusal,
     obtain_fit,
     refusal_as_json,
     say_damage,
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 @click.option(
     "--outcome",
     type=Real(),
-    default=None,
     help="For a table: the measured loss of the run of --flops, in --loss-unit; never replaced.",
 )
 @root_option
@@ -98,7 +99,8 @@ def forecast(
     if flops:
         found, stored = obtain_fit(source, options)
         assert stored is not None  # the source is a folder
-        with wording(scale), refusal_as_json(found.fit, "forecasts", as_json, scale):
+        refuse = partial(describe_refusal, found.fit, "forecasts", scale)
+        with wording(scale), refusal_as_json(as_json, refuse):
             rows = found.table if near else None
             for budget in flops:
                 how = {"far": far, "anyway": options["anyway"]}
@@ -137,7 +139,8 @@ def _forecast_table(
         tell_table_outcome(root, table, flops=flops[0], loss=loss, unit=scale.unit)
     elif flops:
         found, _ = obtain_fit(table, options)
-        with wording(scale), refusal_as_json(found.fit, "forecasts", as_json, scale):
+        refuse = partial(describe_refusal, found.fit, "forecasts", scale)
+        with wording(scale), refusal_as_json(as_json, refuse):
             for budget in flops:
                 forecast_table_run(
                     root,

@@ -41,10 +41,10 @@ def knowledge(results: Path, as_json: bool) -> int:
 
 @click.command()
 @results_argument
-@click.option("--pairs", type=click.Path(path_type=Path), default=None, metavar="FILE",
+@click.option("--pairs", type=click.Path(path_type=Path), metavar="FILE",
               help="Score these pairs of sentences instead. Each line is a JSON object with first, "
               "second and differs, the text of each where they differ.")  # fmt: skip
-@click.option("--run", "run_id", default=None, shell_complete=complete_run,
+@click.option("--run", "run_id", shell_complete=complete_run,
               help="The run that scores --pairs; the first characters of its run_id are enough.  "
               "[default: the finished run with the lowest loss]")  # fmt: skip
 @json_option

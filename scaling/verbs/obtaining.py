@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaling.units import clean_line
-from scaling.units.losses import METRIC, NATS
+from scaling.units.losses import METRIC
 from scaling.verbs.options import make_filters, make_fit_options, read_how, read_metric
 from scaling.verbs.output import dump_json
 
@@ -108,21 +108,23 @@ def list_groups(
 
 
 @contextlib.contextmanager
-def refusal_as_json(
-    fitted: Fit, key: str, as_json: bool, scale: LossScale = NATS
-) -> Iterator[None]:
-    """Print the reason as JSON for scripts too if a fit has no answer (exit 4)."""
+def refusal_as_json(as_json: bool, describe: Callable[[str], dict[str, Any]]) -> Iterator[None]:
+    """Print the reason as JSON for scripts too if there is no answer (exit 4)."""
     from scaling.errors import NoFitError
 
     try:
         yield
     except NoFitError as error:
         if as_json:
-            contract = fitted.to_contract(scale)
-            kept = {name: contract[name] for name in ("status", "law", "checks")}
-            reason = {"reason": scale.reword(str(error)), key: []}
-            click.echo(dump_json(scale.to_contract() | kept | reason))
+            click.echo(dump_json(describe(str(error))))
         raise
+
+
+def describe_refusal(fitted: Fit, key: str, scale: LossScale, reason: str) -> dict[str, Any]:
+    """The JSON of a fit that has no answer; `key`: that of the answers."""
+    contract = fitted.to_contract(scale)
+    kept = {name: contract[name] for name in ("status", "law", "checks")}
+    return scale.to_contract() | kept | {"reason": scale.reword(reason), key: []}
 
 
 def settle_unit(source: Path, options: dict[str, Any]) -> tuple[LossScale, dict[str, Any]]:

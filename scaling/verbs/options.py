@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ from scaling.laws.registry import name_families
 from scaling.tables.columns import OPTIONAL, REQUIRED
 from scaling.units import clean_line
 from scaling.units.numbers import NumberError, Quantity, has_foreign_digits, read_number
-from scaling.verbs.completing import complete_family, complete_sweep
+from scaling.verbs.completing import complete_family, complete_run, complete_sweep
 
 if TYPE_CHECKING:
     from scaling.tables.filters import Filters
@@ -106,7 +106,6 @@ source_argument = click.argument("source", type=click.Path(path_type=Path), meta
 results_argument = click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS")
 family_option = click.option(
     "--family",
-    default=None,
     shell_complete=complete_family,
     help=f"Answer by one law alone: {name_families()}.  [default: by an ensemble of laws weighted "
     "by held-out error, Chinchilla's law beside it]",
@@ -114,8 +113,26 @@ family_option = click.option(
 noise_option = click.option(
     "--noise",
     type=FiniteRange(0, 1, min_open=True),
-    default=None,
     help="Standard deviation of ln loss of one run.  [default: of the runs of the prior]",
+)
+group_option = click.option(
+    "--group-by",
+    metavar="COLUMN",
+    help="One law for each value of a column of the table, side by side.",
+)
+level_option = click.option(
+    "--level",
+    type=RealRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Probability of every interval.",
+)
+run_option = click.option(
+    "--run",
+    "run_id",
+    shell_complete=complete_run,
+    help="Which run; the beginning of its run_id is enough.  [default: the finished one of the "
+    "lowest loss]",
 )
 sweep_argument = click.argument(
     "sweep_file",
@@ -130,38 +147,83 @@ def _describe_columns() -> str:
     return f"Needed: {needed}. Optional: {more} (docs/tables.md)."
 
 
-def filter_options(function: _F) -> _F:
-    """Add the options of filters, which leave rows out of a fit."""
-    options = [
-        click.option(
-            "--flops-range",
-            default=None,
-            metavar="LO:HI",
-            help="Fit only rows with C from LO to HI [FLOP]; either may be left out.",
-        ),
-        click.option(
-            "--first-epoch", is_flag=True, help="Fit only rows that saw no text twice (D <= U)."
-        ),
-        click.option(
-            "--min-ratio",
-            type=Real(),
-            default=None,
-            help="Fit only rows with at least so many tokens per parameter.",
-        ),
-        click.option(
-            "--best-recipe",
-            is_flag=True,
-            help="For each (N, D) fit only the lowest loss, with the other seeds of its recipe.",
-        ),
-        click.option(
-            "--last-of-run",
-            is_flag=True,
-            help="For points along training runs fit only the end of each run.",
-        ),
-    ]
-    return _decorate(function, options)
+def join_options(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    """A decorator that adds these options; the first one is listed first."""
+
+    def add(function: _F) -> _F:
+        decorated: _F = functools.reduce(
+            lambda wrapped, option: option(wrapped), reversed(options), function
+        )
+        return decorated
+
+    return add
 
 
+# How a table is read.
+column_options = join_options(
+    click.option(
+        "--columns",
+        default="",
+        metavar="N=params,D=tokens,...",
+        help="Names of a table's columns, or expressions of them: D=steps*batch_tokens, "
+        f"C=gflops*1e9, N=size[M]; lr= leaves one out. {_describe_columns()}",
+    ),
+    click.option(
+        "--loss-unit",
+        type=click.Choice(["nats", "bits", "bpb", "ppl"]),
+        default="nats",
+        show_default=True,
+        help="Unit of a table's loss; ppl: a perplexity.",
+    ),
+    click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
+    click.option(
+        "--state",
+        metavar="COLUMN=WORD,...",
+        help="Which rows of a table count by how their run ended; any: all.",
+    ),
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="COLUMN=VALUE",
+        help="Read only rows of a table with this value; repeated: with all of them.",
+    ),
+)
+# How a table is read to fit it.
+reading_options = join_options(
+    column_options,
+    click.option(
+        "--anyway",
+        is_flag=True,
+        help="Go on although a table's units look mixed, a fit did not converge, or data are "
+        "repeated more often than its law can judge.",
+    ),
+)
+# Filters, which leave rows out of a fit.
+filter_options = join_options(
+    click.option(
+        "--flops-range",
+        metavar="LO:HI",
+        help="Fit only rows with C from LO to HI [FLOP]; either may be left out.",
+    ),
+    click.option(
+        "--first-epoch", is_flag=True, help="Fit only rows that saw no text twice (D <= U)."
+    ),
+    click.option(
+        "--min-ratio",
+        type=Real(),
+        help="Fit only rows with at least so many tokens per parameter.",
+    ),
+    click.option(
+        "--best-recipe",
+        is_flag=True,
+        help="For each (N, D) fit only the lowest loss, with the other seeds of its recipe.",
+    ),
+    click.option(
+        "--last-of-run",
+        is_flag=True,
+        help="For points along training runs fit only the end of each run.",
+    ),
+)
 _count_option = click.option(
     "--count",
     type=click.Choice(["matmul", "total", "non_embedding"]),
@@ -172,128 +234,61 @@ _count_option = click.option(
 _delta_option = click.option(
     "--huber-delta",
     type=Real(),
-    default=None,
     help="Huber's δ on log loss.  [default: 1.345 sigma of seeds of one (N, D), at least 1e-3; "
     "else 1e-3]",
 )
-_anyway_option = click.option(
-    "--anyway",
-    is_flag=True,
-    help="Go on although a table's units look mixed, a fit did not converge, or data are "
-    "repeated more often than its law can judge.",
+# Reading and weighing runs, for verbs that choose the law themselves.
+table_options = join_options(_count_option, _delta_option, reading_options, filter_options)
+# Of every verb that fits one law and answers by it.
+fit_options = join_options(
+    click.option(
+        "--approach",
+        type=click.Choice(["all", "parametric", "isoflop", "envelope"]),
+        default="all",
+        show_default=True,
+        help="Which of Chinchilla's approaches answers; all: parametric, beside the others; "
+        "envelope: only where points along runs compare (docs/tables.md).",
+    ),
+    family_option,
+    _count_option,
+    _delta_option,
+    click.option(
+        "--bootstrap",
+        type=WholeRange(2, 100_000),
+        default=_REFITS,
+        show_default=True,
+        help="Refits behind the intervals.",
+    ),
+    click.option("--no-bootstrap", is_flag=True, help="No intervals."),
+    level_option,
+    click.option(
+        "--seed",
+        type=WholeRange(0, 2**32 - 1),
+        default=0,
+        show_default=True,
+        help="Seed of the bootstrap.",
+    ),
+    reading_options,
+    filter_options,
 )
-
-
-def table_options(function: _F) -> _F:
-    """Add options for reading and weighing runs, for verbs that choose the law themselves."""
-    return _decorate(function, (_count_option, _delta_option, reading_options, filter_options))
-
-
-def fit_options(function: _F) -> _F:
-    """Add the options of every verb that fits one law and answers by it."""
-    options = [
-        click.option(
-            "--approach",
-            type=click.Choice(["all", "parametric", "isoflop", "envelope"]),
-            default="all",
-            show_default=True,
-            help="Which of Chinchilla's approaches answers; all: parametric, beside the others; "
-            "envelope: only where points along runs compare (docs/tables.md).",
-        ),
-        family_option,
-        _count_option,
-        _delta_option,
-        click.option(
-            "--bootstrap",
-            type=WholeRange(2, 100_000),
-            default=_REFITS,
-            show_default=True,
-            help="Refits behind the intervals.",
-        ),
-        click.option("--no-bootstrap", is_flag=True, help="No intervals."),
-        click.option(
-            "--level",
-            type=RealRange(0, 1, min_open=True, max_open=True),
-            default=0.9,
-            show_default=True,
-            help="Probability of every interval.",
-        ),
-        click.option(
-            "--seed",
-            type=WholeRange(0, 2**32 - 1),
-            default=0,
-            show_default=True,
-            help="Seed of the bootstrap.",
-        ),
-        reading_options,
-        filter_options,
-    ]
-    return _decorate(function, options)
-
-
-def reading_options(function: _F) -> _F:
-    """Add the options for reading a table to fit it."""
-    return _decorate(function, (column_options, _anyway_option))
-
-
-def column_options(function: _F) -> _F:
-    """How a table is read."""
-    options = [
-        click.option(
-            "--columns",
-            default="",
-            metavar="N=params,D=tokens,...",
-            help="Names of a table's columns, or expressions of them: D=steps*batch_tokens, "
-            f"C=gflops*1e9, N=size[M]; lr= leaves one out. {_describe_columns()}",
-        ),
-        click.option(
-            "--loss-unit",
-            type=click.Choice(["nats", "bits", "bpb", "ppl"]),
-            default="nats",
-            show_default=True,
-            help="Unit of a table's loss; ppl: a perplexity.",
-        ),
-        click.option(
-            "--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."
-        ),
-        click.option(
-            "--state",
-            default=None,
-            metavar="COLUMN=WORD,...",
-            help="Which rows of a table count by how their run ended; any: all.",
-        ),
-        click.option(
-            "--where",
-            multiple=True,
-            metavar="COLUMN=VALUE",
-            help="Read only rows of a table with this value; repeated: with all of them.",
-        ),
-    ]
-    return _decorate(function, options)
-
-
-def metric_options(function: _F) -> _F:
-    """Add the options for a law of another quantity than the loss."""
-    options = [
-        click.option(
-            "--metric",
-            default=None,
-            metavar="NAME",
-            help="Fit this in place of the loss: a probe of the sweep, or a column of the table.",
-        ),
-        click.option(
-            "--higher-is-better",
-            is_flag=True,
-            help="For --metric: fit ln(bound − metric). A probe knows its own direction.",
-        ),
-        click.option(
-            "--bound",
-            type=Real(),
-            default=None,
-            help="The metric's bound, which no model can pass: 1 for a share.",
-        ),
-    ]
-    return _decorate(function, options)
+# A law of another quantity than the loss.
+metric_options = join_options(
+    click.option(
+        "--metric",
+        metavar="NAME",
+        help="Fit this in place of the loss: a probe of the sweep, or a column of the table.",
+    ),
+    click.option(
+        "--higher-is-better",
+        is_flag=True,
+        help="For --metric: fit ln(bound − metric). A probe knows its own direction.",
+    ),
+    click.option(
+        "--bound",
+        type=Real(),
+        help="The metric's bound, which no model can pass: 1 for a share.",
+    ),
+)
 
 
 def read_metric(options: dict[str, Any]) -> AskedMetric | None:
@@ -317,17 +312,6 @@ def read_metric(options: dict[str, Any]) -> AskedMetric | None:
     if bound is not None and not math.isfinite(bound):
         raise click.UsageError(f"--bound {bound}: say a finite number.")
     return AskedMetric(name=name, higher_is_better=higher, bound=bound)
-
-
-def group_option(function: _F) -> _F:
-    """Add the option for one law per value of a column."""
-    option = click.option(
-        "--group-by",
-        default=None,
-        metavar="COLUMN",
-        help="One law for each value of a column of the table, side by side.",
-    )
-    return _decorate(function, [option])
 
 
 def read_how(options: dict[str, Any]) -> dict[str, Any]:
@@ -355,14 +339,6 @@ def read_how(options: dict[str, Any]) -> dict[str, Any]:
         "where": tuple(pairs),
         "metric": read_metric(options),
     }
-
-
-def _decorate(function: _F, options: Sequence[Callable[[Any], Any]]) -> _F:
-    """Apply the options so that the first one is listed first."""
-    decorated: _F = functools.reduce(
-        lambda wrapped, option: option(wrapped), reversed(options), function
-    )
-    return decorated
 
 
 def make_filters(options: dict[str, Any]) -> Filters:

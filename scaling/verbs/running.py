@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     show_default=True,
     help=describe_executors(),
 )
-@click.option("--address", default=None, help="Join this Ray cluster (auto or host:port).")
+@click.option("--address", help="Join this Ray cluster (auto or host:port).")
 @click.option(
     "--track",
     type=click.Choice(["wandb", "mlflow"]),
@@ -177,14 +178,11 @@ def _run_one(
     is_flag=True,
     help="Measure no throughput; the plan then has no time and no price.",
 )
-@click.option(
-    "--cpus", type=WholeRange(1, 100_000), default=None, help="Cores.  [default: all here]"
-)
+@click.option("--cpus", type=WholeRange(1, 100_000), help="Cores.  [default: all here]")
 @target_options
 @click.option(
     "--price-per-hour",
     type=FiniteRange(0),
-    default=None,
     help="Price of the machine in any currency; with --target, of one device.",
 )
 @click.option(
@@ -196,7 +194,6 @@ def _run_one(
 @click.option(
     "--prior-law",
     type=click.Path(path_type=Path),
-    default=None,
     metavar="RESULTS",
     help="Simulate by the law fitted to a results folder.  [default: a published law, scaled]",
 )
@@ -287,6 +284,4 @@ def _say_how_to_continue(what: str) -> None:
 
 
 def _invocation() -> str:
-    from scaling.words.commands import quote_command
-
-    return quote_command(["scaling", *sys.argv[1:]])
+    return shlex.join(["scaling", *sys.argv[1:]])

@@ -9,28 +9,25 @@ import click
 
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.units import align_columns, clean_line, clean_text
-from scaling.verbs.completing import complete_run
-from scaling.verbs.options import FiniteRange, WholeRange, json_option, results_argument
+from scaling.verbs.options import FiniteRange, WholeRange, json_option, results_argument, run_option
 from scaling.verbs.output import dump_json
 
 
 @click.command()
 @results_argument
-@click.option("--run", "run_id", default=None, shell_complete=complete_run,
-              help="Which run; the beginning of its run_id is enough.  [default: the "
-              "finished one of the lowest loss]")  # fmt: skip
+@run_option
 @click.option("--prompt", default="", help="What the model goes on with.  [default: a document's "
               "beginning]")  # fmt: skip
-@click.option("--tokens", type=WholeRange(1), default=None, help="How many follow, at most.  "
+@click.option("--tokens", type=WholeRange(1), help="How many follow, at most.  "
               "[default: what is left of the context]")  # fmt: skip
 @click.option("--temperature", type=FiniteRange(0), default=1.0, show_default=True,
               help="0: always the likeliest token.")  # fmt: skip
-@click.option("--top-k", type=WholeRange(1), default=None, help="Draw from so many tokens only.")
+@click.option("--top-k", type=WholeRange(1), help="Draw from so many tokens only.")
 @click.option("--top-p", type=FiniteRange(0, 1, min_open=True), default=1.0,
               help="Draw from the fewest tokens that hold so much of the probability.")  # fmt: skip
 @click.option("--seed", type=WholeRange(0, 2**32 - 1), default=0, show_default=True,
               help="Seed of the draws.")  # fmt: skip
-@click.option("--top", type=WholeRange(1), default=None,
+@click.option("--top", type=WholeRange(1),
               help="Print so many of the likeliest next tokens in place of a text.")  # fmt: skip
 @json_option
 def sample(

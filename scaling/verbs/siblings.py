@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
-from scaling.verbs.options import FLOPS, RealRange, WholeRange, json_option
+from scaling.verbs.obtaining import refusal_as_json
+from scaling.verbs.options import FLOPS, WholeRange, json_option, level_option
 from scaling.verbs.output import dump_json
 
 _folders_argument = click.argument(
@@ -56,13 +58,7 @@ def recipes(results: tuple[Path, ...], as_json: bool) -> None:
 
 @click.command()
 @_folders_argument
-@click.option(
-    "--level",
-    type=RealRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Probability of every interval.",
-)
+@level_option
 @click.option(
     "--seed",
     type=WholeRange(0, 2**32 - 1),
@@ -80,18 +76,13 @@ def transfer(results: tuple[Path, ...], level: float, seed: int, as_json: bool) 
     transferred, its law, where help turns into harm, and the losses at equal total compute. Given
     one folder, the others of its sweep file are added. Exit code 4: no cells to compare.
     """
-    from scaling.errors import NoFitError
     from scaling.fitting.transfer.judging import write_contract
     from scaling.terminal.transfer import format_transfer
-    from scaling.workflow.transfer import judge_folders
+    from scaling.workflow.transfer import find_transfer
 
     source = " ".join(map(str, results))
-    try:
-        found = judge_folders(results, level=level, seed=seed)
-    except NoFitError as error:
-        if as_json:
-            click.echo(dump_json(write_contract((), source, str(error))))
-        raise
+    with refusal_as_json(as_json, partial(write_contract, (), source)):
+        found = find_transfer(*results, level=level, seed=seed)
     if as_json:
         click.echo(dump_json(write_contract(found, source)))
     else:
@@ -123,24 +114,22 @@ def report_siblings(sweep_file: Path, root: Path) -> None:
     sweeps = [open_results(one) for one in list_sibling_folders(spec, root / "results")]
     for stored in sweeps:
         report_sweep(stored, root=root, siblings=sweeps, keep_current=True)
+    what = "tokenizers"
     try:
         if spec.families:
+            what = "families"
             said = "\n\n".join(map(format_comparison, compare_families(sweeps)))
         elif spec.starts:
+            what = "starts"
             said = "\n\n".join(map(format_transfer, judge_sweeps(sweeps)))
         elif spec.recipes:
+            what = "recipes"
             said = format_exponents(compare_recipes(sweeps))
         elif len(spec.corpus.chains) > 1:
+            what = "numbers of chains"
             said = format_few_shot(judge_few_shot(sweeps))
         else:
             said = format_vocabulary(compare_tokenizers(sweeps))
         click.echo("\n" + said)
     except (UsageError, NoFitError, TableError) as error:
-        what = (
-            "families" if spec.families
-            else "starts" if spec.starts
-            else "recipes" if spec.recipes
-            else "numbers of chains" if len(spec.corpus.chains) > 1
-            else "tokenizers"
-        )  # fmt: skip
         click.echo(f"{what} are not compared: {error}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from scaling.verbs.output import dump_json
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
     help="Write the sweep there instead of to standard output.",
 )
 @root_option
@@ -56,7 +56,6 @@ def suggest(
     from scaling.errors import UsageError
     from scaling.ledger.contents import holds_sweep
     from scaling.terminal.plan import format_suggestion
-    from scaling.words.commands import quote_command
     from scaling.workflow.stored import open_results
     from scaling.workflow.suggesting import suggest_cells, write_sweep
 
@@ -67,7 +66,7 @@ def suggest(
     stored = open_results(source) if holds_sweep(source) else None
     found = suggest_cells(stored or source, spend=spend, forecast=forecast, root=root, noise=noise)
     words = [f"--spend={spend:g}", f"--forecast={forecast:g}"]
-    text = write_sweep(found, question=quote_command(["scaling", "suggest", str(source), *words]))
+    text = write_sweep(found, question=shlex.join(["scaling", "suggest", str(source), *words]))
     click.echo(format_suggestion(found.to_contract()), err=True)
     if as_json:
         click.echo(dump_json(found.to_contract()))
@@ -77,9 +76,9 @@ def suggest(
         output.write_text(text, encoding="utf-8")
         asked = ["scaling", "forecast", str(root / "results" / found.spec.name)]
         click.echo(
-            f"train them:\n  {quote_command(['scaling', 'run', str(output)])}\n"
+            f"train them:\n  {shlex.join(['scaling', 'run', str(output)])}\n"
             f"and forecast by the runs near:\n  "
-            f"{quote_command([*asked, '--flops', f'{forecast:g}', '--near'])}",
+            f"{shlex.join([*asked, '--flops', f'{forecast:g}', '--near'])}",
             err=True,
         )
     # Damaged results were left out of the law behind the suggestion.

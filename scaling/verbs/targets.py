@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from scaling.units import format_flops
 from scaling.verbs.completing import complete_device
-from scaling.verbs.options import FLOPS, FiniteRange, WholeRange
+from scaling.verbs.options import FLOPS, FiniteRange, WholeRange, join_options
 
 if TYPE_CHECKING:
     from scaling.sweep.target import Target
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _MOST_DEVICES = 1_000_000
-
-
-def target_options(function: _F) -> _F:
-    """Add the options for machines: which, how many, how fast."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
-_OPTIONS = (
+# Machines: which, how many, how fast.
+target_options = join_options(
     click.option(
         "--target",
-        default=None,
         metavar="DEVICE",
         shell_complete=complete_device,
         help="Plan for machines that are not here: a100, h100, tpu-v5p, ...; with --devices.",
@@ -37,19 +26,16 @@ _OPTIONS = (
     click.option(
         "--peak-flops",
         type=FLOPS,
-        default=None,
         help="Peak FLOP/s of one device, in place of --target.",
     ),
     click.option(
         "--devices",
         type=WholeRange(1, _MOST_DEVICES),
-        default=None,
         help="How many; each run takes gpus_per_run × nodes_per_run of them.",
     ),
     click.option(
         "--mfu",
         type=FiniteRange(0, 1, min_open=True),
-        default=None,
         help="Share of the peak that training reaches.  [default: 0.4, an assumption]",
     ),
 )

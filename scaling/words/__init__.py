@@ -1,1 +1,1 @@
-"""Wording shared by page and terminal: statuses, checks, recipes, forecasts, commands."""
+"""Wording shared by page and terminal: statuses, checks, recipes, forecasts."""

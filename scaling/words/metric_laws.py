@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from scaling.fitting.abilities.names import CONTROLS
 from scaling.sweep.probes import PROBES
 from scaling.units import format_count
-from scaling.words.commands import quote_command
 from scaling.words.letters import spell_letter
 from scaling.words.plain import format_share
 
@@ -86,7 +86,7 @@ def list_commands(law: MetricLaw, source: str, *, starts: bool = False) -> list[
         commands.append(["scaling", "abilities", source, "--sharp", law.name])
     if starts:
         commands.append(["scaling", "transfer", source])
-    return [quote_command(one) for one in commands]
+    return [shlex.join(one) for one in commands]
 
 
 def _say_cell(one: CellOutcome) -> str:

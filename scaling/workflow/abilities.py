@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,49 @@ if TYPE_CHECKING:
     from scaling.fitting.abilities.scores import Scores
 
 
+def find_abilities(
+    source: str | os.PathLike[str] | RunTable,
+    *,
+    sharp: str | None = None,
+    smooth: str | None = None,
+    null: str | None = None,
+    chance: float | None = None,
+    bound: float | None = None,
+    threshold: float | None = None,
+    **how: Any,
+) -> tuple[Ability, ...]:
+    """Judge the abilities of some runs: do they emerge, or only appear to because of their metric?
+
+    Args:
+        source: A results folder, a table of runs, or a RunTable with metrics.
+        sharp: Metric of the ability, a share; None: every ability of a folder or RunTable.
+        smooth: Smooth score beside it; None: the answers' loss if it was measured, else the loss.
+        null: The sharp score if tokens erred independently; None: the measured null.
+        chance: Score of guessing; None: the corpus's chance level if known, else 0.
+        bound: Highest score possible; None: the probe's, else 1.
+        threshold: Score from which a run succeeds; None: .9 of the bound.
+        how: How a table is read, as `read_table` takes it.
+
+    Returns:
+        A result for each ability: success over seeds, onsets, forecasts, predictability, verdict.
+
+    Raises:
+        NoFitError: There is no ability.
+        TableError: A metric is missing or out of its range; names every problem of every ability.
+        UsageError: A table does not say which column is the ability.
+    """
+    if isinstance(source, RunTable):
+        table, stored = source, None
+        names = name_abilities(source, sharp=sharp, smooth=smooth, null=null)
+    else:
+        table, stored, names = read_abilities(
+            Path(source), how, sharp=sharp, smooth=smooth, null=null
+        )
+    return judge_abilities(
+        table, names, stored=stored, chance=chance, bound=bound, threshold=threshold
+    )
+
+
 def read_abilities(
     source: Path,
     how: Mapping[str, Any],
@@ -38,9 +82,7 @@ def read_abilities(
     Args:
         source: The folder or the table.
         how: Arguments of `read_table`; a folder ignores them.
-        sharp: The ability; None: every one that a folder has.
-        smooth: The smooth score beside it; None: its companion, else the loss.
-        null: Its null; None: its companion, of a folder.
+        sharp, smooth, null: As for `find_abilities`.
 
     Raises:
         UsageError: The ability of a table is not named, or a companion without its ability.
@@ -100,9 +142,7 @@ def judge_abilities(
         table: The runs with their metrics.
         names: Names of the abilities.
         stored: The sweep of the runs; None for a table.
-        chance: Score of guessing; None: the corpus's chance level if known, else 0.
-        bound: Highest score possible; None: the probe's, else 1.
-        threshold: Score from which a run succeeds; None: .9 of the bound.
+        chance, bound, threshold: As for `find_abilities`.
 
     Raises:
         TableError: A metric is missing or out of its range; names every problem of every ability.
@@ -156,13 +196,11 @@ def find_chance(stored: StoredSweep | None, sharp: str) -> float:
 
 def read_curves(stored: StoredSweep, table: RunTable) -> dict[str, dict[str, ProbeCurve]]:
     """Read the curves behind the values of probes, by probe and run of a table."""
-    from scaling.ledger.probes import read_probes
-    from scaling.workflow.probed import choose_values
+    from scaling.workflow.probed import read_values
 
-    results = {run: stored.results.results[run] for run in table.run}
     found: dict[str, dict[str, ProbeCurve]] = {}
-    for run, values in read_probes(stored.ledger, results).values.items():
-        for name, one in choose_values(values).items():
+    for run, values in read_values(stored, table).items():
+        for name, one in values.items():
             if one.curve is not None:
                 found.setdefault(name, {})[run] = one.curve
     return found

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from scaling.files.sealed import SCHEMA_VERSION
-from scaling.ledger.commit import Ledger
-from scaling.ledger.contents import holds_sweep
 from scaling.ledger.results import RunResult
 from scaling.sweep.cells import Cell
 from scaling.sweep.cost import (
@@ -25,6 +23,7 @@ from scaling.sweep.makespan import Estimate
 from scaling.sweep.target import DeviceMemory, Target, estimate_device_memory
 from scaling.sweep.throughput import Throughput
 from scaling.workflow.preparing import Sweep
+from scaling.workflow.stored import read_results
 from scaling.workflow.training import count_held_out
 
 # Siblings are trained one after another, so these totals are their maximum, not their sum.
@@ -50,9 +49,7 @@ def describe_plan(
         target: Machines elsewhere, in place of a throughput.
         price_per_hour: Price per hour of the machine; of all devices of a target.
     """
-    folder = root / "results" / sweep.spec.name
-    stored = Ledger.open(folder).read_results(check="result") if holds_sweep(folder) else None
-    finished = {} if stored is None else stored.results
+    finished = read_results(root / "results" / sweep.spec.name)
     share = sweep.spec.schedule.trunk
     runs = [cell.run for cell in sweep.plan.cells]
     held_out = count_held_out(sweep.spec, sweep.corpus.facts)

@@ -9,7 +9,6 @@ is as requested, or as much as fits into a number of minutes on this machine.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,13 +200,13 @@ class _Drafter:
     def _time(self, largest: float, throughput: Throughput) -> float:
         """Planned seconds from the first start to the last end."""
         sweep = self._plan(largest)
-        estimate = functools.partial(_estimate, throughput, sweep.corpus.facts.validation_tokens)
+        held_out = sweep.corpus.facts.validation_tokens
+
+        def estimate(run: RunSpec, first_step: int) -> float:
+            return throughput.estimate_seconds(run, held_out=held_out, first_step=first_step)
+
         runs = (cell.run for cell in sweep.plan.cells)
         return find_makespan(runs, estimate, slots=count_slots(sweep.spec))
-
-
-def _estimate(throughput: Throughput, held_out: int, run: RunSpec, first_step: int) -> float:
-    return throughput.estimate_seconds(run, held_out=held_out, first_step=first_step)
 
 
 def _search(low: float, high: float, fits: Callable[[float], bool]) -> float | None:

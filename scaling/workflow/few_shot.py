@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from scaling.errors import NoFitError, UsageError
 from scaling.fitting.abilities.names import AbilityNames
-from scaling.ledger.probes import read_probes
 from scaling.workflow.abilities import judge_abilities
-from scaling.workflow.probed import choose_values
+from scaling.workflow.probed import read_values
 from scaling.workflow.stored import StoredSweep, tabulate_sweep
 
 if TYPE_CHECKING:
@@ -52,11 +51,8 @@ def gather_shot_runs(stored: StoredSweep, table: RunTable) -> list[ShotRun]:
     """List the fitted runs of a folder with their few-shot measurements."""
     from scaling.fitting.few_shot.runs import ShotRun
 
-    results = {name: stored.results.results[name] for name in table.run}
-    values = read_probes(stored.ledger, results).values
     found = []
-    for at, name in enumerate(table.run):
-        newest = choose_values(values.get(name, ()))
+    for at, newest in enumerate(read_values(stored, table).values()):
         value = {probe: one.value for probe, one in newest.items()}
         curve = {probe: one.curve for probe, one in newest.items()}
         found.append(

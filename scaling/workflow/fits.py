@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scaling._version import __version__
 from scaling.errors import IntegrityError, ScalingError, ScalingWarning
 from scaling.files.sealed import canonical_json
+from scaling.laws.registry import find_family, list_scored
 from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.sweep.shapes import NamedModel
 from scaling.tables.filters import FilterEffect, Filters, apply_filters
-from scaling.tables.run_table import RunTable
+from scaling.tables.run_table import RunTable, sort_rows
 from scaling.units.losses import NATS, LossScale
 from scaling.units.stages import stage
 from scaling.workflow.stored import StoredSweep
@@ -72,7 +74,7 @@ class FilteredFit:
 
 
 def backtest_table(
-    table: RunTable, names: Sequence[str], *, huber_delta: float | None = None
+    table: RunTable, names: Sequence[str] = list_scored(), *, huber_delta: float | None = None
 ) -> Backtest:
     """Score laws by their forecasts of the table's most expensive, largest and longest runs.
 
@@ -82,8 +84,6 @@ def backtest_table(
     from scaling.fitting.backtest import backtest_families
     from scaling.fitting.noise import estimate_replicate_sigma
     from scaling.fitting.parametric import choose_delta
-    from scaling.laws.registry import find_family
-    from scaling.tables.run_table import sort_rows
 
     for name in names:
         find_family(name)
@@ -97,7 +97,6 @@ def truncate_table(table: RunTable, law: str, *, huber_delta: float | None = Non
     from scaling.fitting.noise import estimate_replicate_sigma
     from scaling.fitting.parametric import choose_delta
     from scaling.fitting.truncation import truncate_runs
-    from scaling.tables.run_table import sort_rows
 
     delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
     with stage(f"forecasting by {law} from ever fewer runs"):
@@ -220,14 +219,8 @@ def _name_fit(
     the way they are fitted and written."""
     from scaling.fitting.store import FORMAT_VERSION
 
-    how = [dataclasses.asdict(options), _version(), FORMAT_VERSION]
+    how = [dataclasses.asdict(options), __version__, FORMAT_VERSION]
     key = canonical_json(
         [table.digest, table.notes, [dataclasses.astuple(one) for one in validated], how]
     )
     return folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
-
-
-def _version() -> str:
-    from scaling._version import __version__
-
-    return __version__

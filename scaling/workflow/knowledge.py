@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scaling.data import biased_people, closed_world
@@ -54,8 +53,7 @@ def judge_world(stored: StoredSweep) -> Knowledge:
             params=one.params,
             tokens=one.tokens,
             exposures=one.tokens / (STATEMENT * facts),
-            values=_strip(one, "closed_world_"),
-            errors=_strip_errors(one, "closed_world_"),
+            **_strip(one, "closed_world_"),
             curve=_read_curve(one, "closed_world_error"),
         )
         for one in _list_runs(stored, "closed_world_")
@@ -78,8 +76,7 @@ def judge_people(stored: StoredSweep) -> Bias:
         BiasedRun(
             params=one.params,
             tokens=one.tokens,
-            values=_strip(one, "bias_"),
-            errors=_strip_errors(one, "bias_"),
+            **_strip(one, "bias_"),
             skews=_read_curve(one, "bias_argmax", least=0.0),
             counter=_read_curve(one, "bias_counter_error"),
             typical=_read_curve(one, "bias_typical_error"),
@@ -115,19 +112,14 @@ def _list_runs(stored: StoredSweep, prefix: str) -> list[ProbedRun]:
     return runs
 
 
-def _strip(run: ProbedRun, prefix: str) -> Mapping[str, float]:
+def _strip(run: ProbedRun, prefix: str) -> dict[str, dict[str, float]]:
+    """The values of probes with a prefix and their standard errors, by their names without it."""
+    own = {name.removeprefix(prefix): one for name, one in run.values.items()
+           if name.startswith(prefix)}  # fmt: skip
+    errors = {name: one.standard_error for name, one in own.items()}
     return {
-        name.removeprefix(prefix): one.value
-        for name, one in run.values.items()
-        if name.startswith(prefix)
-    }
-
-
-def _strip_errors(run: ProbedRun, prefix: str) -> Mapping[str, float]:
-    return {
-        name.removeprefix(prefix): one.standard_error
-        for name, one in run.values.items()
-        if name.startswith(prefix) and one.standard_error is not None
+        "values": {name: one.value for name, one in own.items()},
+        "errors": {name: error for name, error in errors.items() if error is not None},
     }
 
 

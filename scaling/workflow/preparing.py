@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.errors import CorpusError, SpecError
-from scaling.ledger.commit import Ledger
-from scaling.ledger.contents import holds_sweep
 from scaling.ledger.forecasts import read_forecasts
 from scaling.sweep.cells import Plan
 from scaling.sweep.corpus_facts import decide_seq_len
@@ -21,7 +19,7 @@ from scaling.sweep.trainer_files import digest_code, digest_files
 from scaling.units.stages import stage
 from scaling.workflow.devices import check_device
 from scaling.workflow.parents import check_starts, find_parents
-from scaling.workflow.stored import list_validations
+from scaling.workflow.stored import list_validations, read_results
 
 if TYPE_CHECKING:
     from scaling.data.shards import PreparedCorpus
@@ -112,9 +110,7 @@ def prepare_sweep(
         parents = find_parents(spec, corpus.facts, root=root)
     corpus = dataclasses.replace(corpus, facts=dataclasses.replace(corpus.facts, parents=parents))
     folder = root / "results" / spec.name
-    recorded = (
-        Ledger.open(folder).read_results(check="result").results if holds_sweep(folder) else {}
-    )
+    recorded = read_results(folder)
     forecasts = read_forecasts(folder)
     validations = list_validations(folder, forecasts, recorded.keys(), untrained=validate)
     with _placing(text, path, ("grid",)):

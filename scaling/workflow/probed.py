@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from scaling.fitting.budgets import list_flops
@@ -16,8 +14,7 @@ from scaling.workflow.stored import StoredSweep, tabulate_sweep
 def list_probed(stored: StoredSweep, table: RunTable | None = None) -> ProbedSweep:
     """The fitted runs of a sweep with their values; `table`: those runs, if they are read."""
     table = tabulate_sweep(stored) if table is None else table
-    results = {name: stored.results.results[name] for name in table.run}
-    values = read_probes(stored.ledger, results).values
+    values = read_values(stored, table)
     budget = np.full(len(table), np.nan) if table.budget is None else table.budget
     series = np.where(np.isfinite(budget), budget, table.tokens)
     flops = list_flops(table)
@@ -28,7 +25,7 @@ def list_probed(stored: StoredSweep, table: RunTable | None = None) -> ProbedSwe
             flops=float(flops[at]),
             loss=float(table.loss[at]),
             series=float(series[at]),
-            values=choose_values(values.get(name, ())),
+            values=values[name],
         )
         for at, name in enumerate(table.run)
     ]
@@ -37,6 +34,15 @@ def list_probed(stored: StoredSweep, table: RunTable | None = None) -> ProbedSwe
     return ProbedSweep(name=name, runs=tuple(runs), source=str(stored.folder))
 
 
-def choose_values(values: Sequence[ProbeValue]) -> dict[str, ProbeValue]:
-    """Choose the value measured last among several versions or options of a probe."""
-    return {one.name: one for one in sorted(values, key=lambda one: (one.measured_at, one.kind))}
+def read_values(stored: StoredSweep, table: RunTable) -> dict[str, dict[str, ProbeValue]]:
+    """The values of each run of a table, by probe; the one measured last of several versions or
+    options."""
+    results = {name: stored.results.results[name] for name in table.run}
+    found = read_probes(stored.ledger, results).values
+    return {
+        run: {
+            one.name: one
+            for one in sorted(found.get(run, ()), key=lambda one: (one.measured_at, one.kind))
+        }
+        for run in table.run
+    }

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import platform
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,6 @@ from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import Filters
 from scaling.units.losses import NATS, LossScale
 from scaling.units.stages import stage
-from scaling.words.commands import quote_command
 from scaling.workflow.abilities import judge_stored
 from scaling.workflow.beyond import gather_beyond
 from scaling.workflow.few_shot import say_few_shot
@@ -81,11 +81,6 @@ def report_sweep(
     table = tabulate_sweep(stored, count=options.count)
     found = fit_filtered(table, stored, options, filters, compare=True)
     fit = found.fit
-    scored = None
-    if backtest:
-        from scaling.fitting.backtest import DEFAULT_FAMILIES
-
-        scored = backtest_table(found.table, DEFAULT_FAMILIES)
     allocations = answer_forecast(stored, fit)
     source = str(stored.folder)
     siblings = open_siblings(stored) if siblings is None else siblings
@@ -110,7 +105,7 @@ def report_sweep(
         filters=found.effects,
         left_out=tuple(sorted(set(table.run) - set(found.table.run))),
         unfiltered=found.unfiltered,
-        backtest=scored,
+        backtest=backtest_table(found.table) if backtest else None,
         forecasts=_judge_forecasts(stored),
         source=source,
         options=tuple(asked),
@@ -133,7 +128,7 @@ def report_sweep(
 def name_command(source: str, asked: Sequence[str], *, backtest: bool, form: ReportForm) -> str:
     """The command that writes a report again; `asked` are its words for family and filters."""
     words = ["scaling", "report", source, *asked, *(["--backtest"] if backtest else [])]
-    return quote_command([*words, *(["--format", form] if form != "html" else [])])
+    return shlex.join([*words, *(["--format", form] if form != "html" else [])])
 
 
 def name_minute() -> str:

@@ -43,21 +43,41 @@ class Language(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampler:
-    """A model and a prompt, ready to be sampled.
+class FoundRun:
+    """A finished run with kept weights, and what its ids mean.
 
     Attributes:
-        result: The run.
-        prompt: Ids; those of a document's beginning where the prompt is empty.
+        ledger, result: The run.
         language: What ids mean.
-        separator: Id that ends a document, and so a sample; None: of a corpus without documents.
+        separator: Id that ends a document; None: of a corpus without documents.
+    """
+
+    ledger: Ledger
+    result: RunResult
+    language: Language
+    separator: int | None
+
+    @stage("loading the model")
+    def load_model(self) -> Any:
+        """The model, a torch module."""
+        from scaling.training.parametrization import build_model
+        from scaling.training.weights import read_weights
+
+        model = build_model(self.result.run)
+        model.load_state_dict(read_weights(self.ledger, self.result))
+        return model.eval()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler(FoundRun):
+    """A run, its model and a prompt, ready to be sampled; the separator ends a sample too.
+
+    Attributes:
+        prompt: Ids; those of a document's beginning where the prompt is empty.
         model: A torch module.
     """
 
-    result: RunResult
     prompt: tuple[int, ...]
-    language: Language
-    separator: int | None
     model: Any
 
     def generate(self, tokens: int | None, choice: Choice, *, seed: int) -> Iterator[int]:
@@ -107,32 +127,6 @@ class Sampler:
         return np.array([self.prompt], dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundRun:
-    """A finished run with kept weights, and what its ids mean.
-
-    Attributes:
-        ledger, result: The run.
-        language: What ids mean.
-        separator: Id that ends a document; None: of a corpus without documents.
-    """
-
-    ledger: Ledger
-    result: RunResult
-    language: Language
-    separator: int | None
-
-    @stage("loading the model")
-    def load_model(self) -> Any:
-        """The model, a torch module."""
-        from scaling.training.parametrization import build_model
-        from scaling.training.weights import read_weights
-
-        model = build_model(self.result.run)
-        model.load_state_dict(read_weights(self.ledger, self.result))
-        return model.eval()
-
-
 def find_run(folder: Path, *, run: str | None) -> FoundRun:
     """A finished run of a results folder that kept its weights.
 
@@ -155,14 +149,12 @@ def open_sampler(
     """A finished run of a results folder, and a prompt for it.
 
     Args:
-        folder: The results folder.
-        run: How its run_id begins; None: the finished run of the lowest loss.
+        folder, run: As for `find_run`.
         prompt: In the words of the corpus; empty: a document's beginning.
         tokens: How many are to follow; None: as many as fit.
 
     Raises:
-        UsageError: There is no such run, it kept no weights, its corpus is not prepared here, or
-            prompt and tokens are longer than its context.
+        UsageError: As for `find_run`, or prompt and tokens are longer than its context.
     """
     found = find_run(folder, run=run)
     try:
@@ -176,10 +168,11 @@ def open_sampler(
         ids = [found.separator]
     _check_length(found.result, len(ids), tokens)
     return Sampler(
+        ledger=found.ledger,
         result=found.result,
-        prompt=tuple(ids),
         language=found.language,
         separator=found.separator,
+        prompt=tuple(ids),
         model=found.load_model(),
     )
 

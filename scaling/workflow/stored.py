@@ -18,6 +18,7 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.contents import Contents, holds_sweep, read_contents
 from scaling.ledger.forecasts import StoredForecasts
 from scaling.ledger.found import StoredResults
+from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import tabulate
 from scaling.sweep.cells import Plan
 from scaling.sweep.corpus_facts import CorpusFacts
@@ -83,6 +84,11 @@ def list_validations(
             f'Register one first: "scaling forecast {folder} --flops C".'
         )
     return tuple(run for run in runs if untrained or run.run_id in recorded)
+
+
+def read_results(folder: Path) -> Mapping[str, RunResult]:
+    """The results of a folder by run_id, without its sweep; none where there is no such folder."""
+    return Ledger.open(folder).read_results(check="result").results if holds_sweep(folder) else {}
 
 
 def open_results(folder: Path) -> StoredSweep:

@@ -47,27 +47,46 @@ _LAWS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuggestedCells:
-    """Cells to train next, and the sweep that trains them.
+class SuggestedRuns:
+    """Runs to train next: N, D and C of each, cheapest first.
 
     Attributes:
-        cells: (matmul N, D, FLOPs of one seed) of each, cheapest first.
-        spec: The sweep with them.
-        suggestion: What they do to the forecast.
+        cells: (N, D, FLOPs) of each, counted as the table counts them; of a sweep's cell the matmul
+            N and the FLOPs of one seed.
+        suggestion: Their effect on the forecast.
         forecast: The budget it is for [FLOPs].
-        prior: What was believed of the losses.
+        prior: The prior law of the losses.
     """
 
-    cells: tuple[tuple[int, float, float], ...]
-    spec: SweepSpec
+    cells: tuple[tuple[float, float, float], ...]
     suggestion: Suggestion
     forecast: float
     prior: PriorLaw
 
     def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling suggest TABLE`."""
+        keys = ("params", "tokens", "flops")
+        suggestion, prior = self.suggestion, self.prior
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "cells": [dict(zip(keys, cell, strict=True)) for cell in self.cells],
+            "flops": suggestion.flops,
+            "forecast": self.forecast,
+            "expected_error": {"before": suggestion.error_before, "after": suggestion.error_after},
+            "prior": {"source": prior.source, "noise": prior.sigma},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestedCells(SuggestedRuns):
+    """Cells to train next, and the sweep that trains them."""
+
+    spec: SweepSpec
+
+    def to_contract(self) -> dict[str, Any]:
         """The JSON of `scaling suggest`."""
-        described = _describe(self.cells, self.suggestion, self.forecast, self.prior)
-        return described | {"sweep": self.spec.model_dump(mode="json", exclude_defaults=True)}
+        sweep = self.spec.model_dump(mode="json", exclude_defaults=True)
+        return SuggestedRuns.to_contract(self) | {"sweep": sweep}
 
 
 @stage("looking for the most informative cells")
@@ -156,27 +175,6 @@ def suggest_cells(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuggestedRuns:
-    """Runs to train next beside those of a table: N, D and C of each, cheapest first.
-
-    Attributes:
-        cells: (N, D, FLOPs) of each, counted as the table counts them.
-        suggestion: Their effect on the forecast.
-        forecast: The budget it is for [FLOPs].
-        prior: The prior law of the losses.
-    """
-
-    cells: tuple[tuple[float, float, float], ...]
-    suggestion: Suggestion
-    forecast: float
-    prior: PriorLaw
-
-    def to_contract(self) -> dict[str, Any]:
-        """The JSON of `scaling suggest TABLE`."""
-        return _describe(self.cells, self.suggestion, self.forecast, self.prior)
-
-
 @stage("looking for the most informative runs")
 def suggest_beside(
     table: RunTable, *, spend: float, forecast: float, noise: float | None = None
@@ -262,26 +260,8 @@ def list_keys(spec: SweepSpec) -> list[str]:
     return [f"{key}: {json.dumps(value)}" for key, value in content.items()]
 
 
-def _describe(
-    cells: Sequence[tuple[float, float, float]],
-    suggestion: Suggestion,
-    forecast: float,
-    prior: PriorLaw,
-) -> dict[str, Any]:
-    """The part of the JSON common to all suggestions."""
-    keys = ("params", "tokens", "flops")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "cells": [dict(zip(keys, cell, strict=True)) for cell in cells],
-        "flops": suggestion.flops,
-        "forecast": forecast,
-        "expected_error": {"before": suggestion.error_before, "after": suggestion.error_after},
-        "prior": {"source": prior.source, "noise": prior.sigma},
-    }
-
-
 def _add_cells(
-    spec: SweepSpec, cells: Sequence[tuple[int, float, float]], *, keep_grid: bool
+    spec: SweepSpec, cells: Sequence[tuple[float, float, float]], *, keep_grid: bool
 ) -> SweepSpec:
     listed = tuple(CellSpec(params=float(n), tokens=d) for n, d, _ in cells)
     if keep_grid:

@@ -52,7 +52,6 @@ def report_table(
     Returns:
         Path of the report, and the fit.
     """
-    from scaling.fitting.backtest import DEFAULT_FAMILIES
     from scaling.report.data import ReportData, TableSource
     from scaling.report.markdown import write_markdown
     from scaling.report.page import write_report
@@ -69,25 +68,16 @@ def report_table(
     name = path.name.split(".")[0] or "table"
     data = ReportData(
         name=name,
-        sweep_yaml="",
-        spec=None,
         command=name_command(str(path), asked, backtest=backtest, form=form),
-        plan=None,
-        facts=None,
-        results={},
-        failures={},
-        damaged=(),
-        curves={},
         fit=fit,
         table=found.table,
         allocations=answers,
-        allocations_by_count={},
         versions=list_versions(),
         created=name_minute(),
         filters=found.effects,
         left_out=tuple(sorted(set(table.run) - set(found.table.run))),
         unfiltered=found.unfiltered,
-        backtest=backtest_table(found.table, DEFAULT_FAMILIES) if backtest else None,
+        backtest=backtest_table(found.table) if backtest else None,
         source=str(path),
         options=tuple(asked),
         variants=compare_variants(table, None, fit, answers, filters, asked, source=str(path)),
@@ -107,7 +97,6 @@ def describe_metric(
     """The results for a metric of a folder or a table as Markdown (the output of the verbs in one
     file), and the fit. The arguments are those of `report_table`."""
     from scaling.allocation import allocate
-    from scaling.fitting.backtest import DEFAULT_FAMILIES
     from scaling.terminal.answers import (
         format_allocation,
         format_backtest,
@@ -132,7 +121,7 @@ def describe_metric(
     if found.unfiltered is not None:
         parts.append(f"```\n{format_unfiltered(found.unfiltered, fit, METRIC)}\n```")
     if backtest:
-        scored = format_backtest(backtest_table(found.table, DEFAULT_FAMILIES))
+        scored = format_backtest(backtest_table(found.table))
         parts.append(f"## Forecasts of held-out runs\n\n```\n{scored}\n```")
     return clean_text("\n\n".join(parts) + "\n"), fit
 

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling.ledger.commit import Ledger
-from scaling.ledger.contents import holds_sweep
 from scaling.ledger.machine import join_points, read_throughput, write_throughput
 from scaling.ledger.results import RunResult
 from scaling.sweep.throughput import Throughput, choose_pivots
@@ -19,7 +17,7 @@ from scaling.units import Precision
 from scaling.units.stages import stage
 from scaling.workflow.devices import is_present, name_device
 from scaling.workflow.preparing import Sweep
-from scaling.workflow.stored import StoredSweep
+from scaling.workflow.stored import StoredSweep, read_results
 from scaling.workflow.training import count_held_out, decide_execution, settle_precision
 
 
@@ -70,8 +68,7 @@ def obtain_throughput(
 
 def settle_plan(sweep: Sweep, *, root: Path) -> Precision:
     """The precision in which the planned runs would be trained here."""
-    folder = root / "results" / sweep.spec.name
-    known = Ledger.open(folder).read_results(check="result").results if holds_sweep(folder) else {}
+    known = read_results(root / "results" / sweep.spec.name)
     return settle_precision(
         sweep.spec,
         sweep.corpus.facts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,21 +25,27 @@ if TYPE_CHECKING:
 
 
 @stage("comparing the starts")
-def judge_folders(
-    folders: Sequence[Path], *, draws: int = 1000, level: float = 0.9, seed: int = 0
+def find_transfer(
+    *folders: str | os.PathLike[str], draws: int = 1000, level: float = 0.9, seed: int = 0
 ) -> tuple[Transfer, ...]:
-    """Compare each start from trained weights with the start from scratch.
+    """Compare each sweep that starts from trained weights with the one from scratch.
 
     Args:
         folders: Results folders, one of them from scratch. A single folder stands for all folders
             of its sweep file.
-        draws, level, seed: As for `judge_transfer`.
+        draws: Number of draws of seed noise, for intervals.
+        level: Level of the intervals.
+        seed: Seed of the draws.
+
+    Returns:
+        One comparison per sweep that starts from other runs: effective data transferred, its law,
+        the sign of the difference of losses, and the losses at equal compute.
 
     Raises:
         UsageError: The folders are not arms of one comparison.
         NoFitError: The folders share no cells.
     """
-    sweeps = [open_results(one) for one in folders]
+    sweeps = [open_results(Path(one)) for one in folders]
     if len(sweeps) == 1:
         sweeps = open_siblings(sweeps[0])
     return judge_sweeps(sweeps, draws=draws, level=level, seed=seed)
@@ -47,7 +54,7 @@ def judge_folders(
 def judge_sweeps(
     sweeps: Sequence[StoredSweep], *, draws: int = 1000, level: float = 0.9, seed: int = 0
 ) -> tuple[Transfer, ...]:
-    """Compare opened folders; see `judge_folders`."""
+    """Compare opened folders; see `find_transfer`."""
     from scaling.fitting.transfer.judging import judge_transfer
 
     scratch = [one for one in sweeps if one.spec.initialise.source is None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,11 @@ from scaling.report.sensitivity import Group, Variant
 from scaling.tables.filters import Filters
 from scaling.tables.run_table import RunTable
 from scaling.units.stages import stage
-from scaling.words.commands import quote_command
 from scaling.words.plain import APPROACH_WORDS
 from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.stored import StoredSweep
+
+_CROSS_CHECKS = ("akima", "cubic", "projection")  # which the command line does not offer
 
 
 @stage("fitting other laws and fewer runs, for the page")
@@ -42,8 +44,6 @@ def compare_variants(
         filters, asked: The requested filters, and the words of the command line.
         source: Path of a table.
     """
-    from scaling.report.sensitivity import Variant
-
     if not allocations or fit.law is None:
         return ()
     flops = allocations[0].flops
@@ -59,7 +59,7 @@ def compare_variants(
             Variant(
                 group=other.group,
                 words=other.words,
-                command=quote_command([*ask, *kept, *other.more, "--no-bootstrap"]),
+                command=shlex.join([*ask, *kept, *other.more, "--no-bootstrap"]),
                 runs=runs,
                 answer=answer,
                 reason=reason,
@@ -83,11 +83,7 @@ def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
     """Variants by the fit's own approaches."""
     variants = []
     for approach in fit.approaches:
-        if approach in (
-            "akima",
-            "cubic",
-            "projection",
-        ):  # cross-checks, which the command line does not offer
+        if approach in _CROSS_CHECKS:
             continue
         answer, reason = None, ""
         try:
@@ -98,7 +94,7 @@ def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
             Variant(
                 group="method",
                 words=APPROACH_WORDS[approach],
-                command=quote_command([*ask, "--approach", approach]),
+                command=shlex.join([*ask, "--approach", approach]),
                 runs=fit.n,
                 answer=answer,
                 reason=reason,

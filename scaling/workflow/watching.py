@@ -25,7 +25,7 @@ from scaling.files.durable import read_plain
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
-from scaling.ledger.locking import Holder, find_holder, is_alive
+from scaling.ledger.locking import find_holder, is_alive
 from scaling.ledger.signs import Failure, Heartbeat
 from scaling.sweep.runspec import RunSpec
 from scaling.units import format_count
@@ -87,7 +87,7 @@ class SweepWatch:
             "schema_version": SCHEMA_VERSION,
             "name": self._name,
             "counts": {state: states.count(state) for state in STATES if state in states},
-            "driver": None if holder is None else _describe_holder(holder),
+            "driver": holder and {"pid": holder.pid, "host": holder.host, "since": holder.since},
             "tokens_per_second": sum(
                 one.heartbeat.tokens_per_second or 0.0 for one in seen.values() if one.heartbeat
             ),
@@ -311,7 +311,3 @@ def _is_running(beat: Heartbeat, now: float) -> bool:
     if beat.host == socket.gethostname():
         return beat.pid == os.getpid() or is_alive(beat.pid, beat.started)
     return beat.at is not None and now - beat.at < _SILENT_SECONDS
-
-
-def _describe_holder(holder: Holder) -> dict[str, Any]:
-    return {"pid": holder.pid, "host": holder.host, "since": holder.since}

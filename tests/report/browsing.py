@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-
-from scaling.cli import cli
+from commands import tell
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is in the extra dev")
 
-REPOSITORY = Path(__file__).parents[2]
-CODE = REPOSITORY / "results" / "code"
 WIDE, PHONE = (1280, 900), (390, 844)
 SWITCHES = (
     "--headless=new",
@@ -48,9 +44,7 @@ def start_browser() -> Iterator[Any]:
 
 def write_page(source: Path, root: Path, *options: str) -> Path:
     """The report of a results folder or a table, by the command line."""
-    words = ["report", str(source), "--root", str(root), *options]
-    done = CliRunner().invoke(cli, words, standalone_mode=False)
-    assert done.exception is None
+    tell("report", source, "--root", root, *options)
     return root / "reports" / source.stem / "index.html"
 
 

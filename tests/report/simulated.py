@@ -3,18 +3,20 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from known_run import FACTS
 
 from scaling.allocation import Allocation, allocate
 from scaling.fitting.every_approach import fit_runs
-from scaling.fitting.fitted import FitStatus
+from scaling.fitting.fitted import Check, FitStatus
 from scaling.laws.registry import FAMILIES
-from scaling.ledger.results import RunResult
+from scaling.ledger.commit import Ledger
+from scaling.ledger.results import Measurement, RunResult
 from scaling.ledger.sweep_table import name_configuration
 from scaling.report.data import ReportData
-from scaling.sweep.cells import Plan
+from scaling.sweep.cells import Plan, RejectedCell
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.ladder import list_ladder
@@ -57,8 +59,6 @@ def make_data(sweep: str = SWEEP, *, bootstrap: int | None = 100) -> ReportData:
         plan=plan,
         facts=FACTS,
         results=results,
-        failures={},
-        damaged=(),
         curves={run_id: make_curve(result) for run_id, result in results.items()},
         fit=fit,
         table=table,
@@ -111,6 +111,15 @@ def make_result(run: RunSpec) -> RunResult:
     )
 
 
+def commit(ledger: Ledger, run: RunSpec, **changes: Any) -> None:
+    """Commit what a trainer would have measured, with some of it changed."""
+    drawn = make_result(run)
+    values = {one.name: getattr(drawn, one.name) for one in dataclasses.fields(Measurement)}
+    attempt = ledger.name_attempt(run.run_id, term=1)
+    ledger.create_attempt(run.run_id, attempt)
+    ledger.commit(run, attempt, Measurement(**values | {"files": ()} | changes))
+
+
 def make_curve(result: RunResult) -> tuple[tuple[float, float], ...]:
     """A training curve that ends at the run's loss."""
     rng = np.random.default_rng(int(result.run.run_id[:8], 16))
@@ -139,6 +148,34 @@ def tabulate_results(plan: Plan, results: dict[str, RunResult]) -> RunTable:
         cost=make_ladder_cost(LADDER, "matmul"),
         source="results/simulated",
     ).replace(digest="cd" * 32)
+
+
+def with_hostile_text(payloads: tuple[str, ...]) -> ReportData:
+    """The standard data in which every text that comes from outside is hostile."""
+    data, everything = standard_data(), "\n".join(payloads)
+    check = Check(code=everything, passed=False, seen=everything, advice=everything)
+    fit = dataclasses.replace(
+        data.fit, reason=everything, checks=(check,), notes=payloads, source=everything
+    )
+    ids, results = list(data.results), dict(data.results)
+    results[ids[0]] = dataclasses.replace(
+        results[ids[0]], status="diverged", reason=everything, numerics={everything: everything}
+    )
+    del results[ids[1]]
+    rejected = RejectedCell(budget=None, params=1e4, tokens=1e5, reason=everything)
+    assert data.plan is not None
+    return dataclasses.replace(
+        with_results(data, results),
+        name=everything,
+        sweep_yaml=f"# Question: {everything}\n{everything}",
+        command=everything,
+        plan=dataclasses.replace(data.plan, rejected=(rejected,), warnings=payloads),
+        fit=fit,
+        failures={ids[1]: everything},
+        damaged=payloads,
+        versions={everything: everything},
+        created=everything,
+    )
 
 
 def with_status(data: ReportData, status: FitStatus, reason: str) -> ReportData:

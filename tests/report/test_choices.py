@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import CODE, tell
 from simulated import make_result, standard_data
 from test_page import cut_scripts, read_text
 
-from scaling.cli import cli
 from scaling.fitting.backtest import Backtest, FamilyScore, HeldOut
 from scaling.fitting.every_approach import fit_runs
 from scaling.report.choices import list_members
@@ -22,7 +21,6 @@ from scaling.tables.filters import FilterEffect
 from scaling.tables.run_table import make_table, select_rows
 from scaling.units import format_count
 
-REPOSITORY = Path(__file__).parents[2]
 EFFECT = FilterEffect(name="flops_range", rule="C >= 5e+10", left_out=6, seen=29)
 
 
@@ -162,10 +160,7 @@ def test_hostile_names_are_escaped() -> None:
 
 
 def test_report_states_what_was_asked_and_how_to_rebuild_it(tmp_path: Path) -> None:
-    words = ["report", str(REPOSITORY / "results" / "code"), "--root", str(tmp_path)]
-    asked = ["--flops-range", "3e10:", "--backtest"]
-    done = CliRunner().invoke(cli, [*words, *asked], standalone_mode=False)
-    assert done.exception is None
+    tell("report", CODE, "--root", tmp_path, "--flops-range", "3e10:", "--backtest")
     page = (tmp_path / "reports" / "code" / "index.html").read_text()
     text = read_text(page)
     assert "C ≥ 3e10 8 of 42 runs" in text

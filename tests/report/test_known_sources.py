@@ -1,9 +1,10 @@
-"""A page mentions a known floor and vocabularies only if there are any."""
+"""A page mentions a known floor, vocabularies and recipes only if there are any."""
 
 import dataclasses
 
 from simulated import standard_data
 
+from scaling.compare.exponents import Exponent, ExponentChange, RecipeComparison, RecipePoint, Step
 from scaling.compare.vocabularies import BudgetChoice, VocabularyComparison, VocabularyPoint
 from scaling.fitting.fitted import Interval
 from scaling.report.page import render_page
@@ -34,13 +35,41 @@ COMPARED = VocabularyComparison(
     context_bytes={"bytes": 128.0, "bpe:512": 127.0},
     left_out={},
 )
+LONG = RecipePoint(
+    recipe="long-warmup",
+    sets={"warmup_tokens": 1e5, "decay_fraction": 0.0},
+    law=Exponent(0.61, Interval(0.55, 0.66, 0.9)),
+    minima=None,
+    headless=Exponent(0.8, Interval(0.7, 0.9, 0.9)),
+    headless_minima=None,
+    params=4e4,
+    measured=5.0,
+    failed=("undercooled",),
+)
+SHORT = dataclasses.replace(LONG, recipe="rules", sets={}, law=Exponent(0.5, None), failed=())
+RECIPES = RecipeComparison(
+    points=(LONG, SHORT),
+    steps=(
+        Step(
+            before="long-warmup",
+            after="rules",
+            law=ExponentChange(-0.11, Interval(-0.3, 0.08, 0.9)),
+            minima=ExponentChange(-0.2, Interval(-0.3, -0.1, 0.9)),
+        ),
+    ),
+    flops=3e11,
+    level=0.9,
+    left_out={},
+)
 VOCABULARY, FLOOR = "Which vocabulary is best at each budget", "E against the known floor"
+HEADING = "How the recipe moves the exponent"
 
 
-def test_a_plain_page_mentions_neither_vocabularies_nor_a_floor() -> None:
+def test_a_plain_page_mentions_none_of_them() -> None:
     page = render_page(standard_data())
     assert VOCABULARY not in page
     assert FLOOR not in page
+    assert HEADING not in page
 
 
 def test_vocabularies_are_a_table_with_a_verdict() -> None:
@@ -57,3 +86,16 @@ def test_a_known_floor_stands_beside_e() -> None:
     assert FLOOR in page
     assert "no model can reach a loss below 1.0000" in page
     assert "0 bytes" not in page  # the number of bytes behind these tokens is unknown
+
+
+def test_recipes_are_a_table_and_the_steps_between_them() -> None:
+    page = render_page(dataclasses.replace(standard_data(), recipes=RECIPES))
+    assert HEADING in page
+    assert 'href="#recipes"' in page
+    assert "warmup_tokens: 100000, decay_fraction: 0" in page
+    assert "0.610 [0.550, 0.660]" in page
+    assert "at 3e11 FLOPs" in page
+    assert (
+        "rules in place of long-warmup: -0.110 [-0.300, +0.080] (not told from nothing) by the "
+        "law, -0.200 [-0.300, -0.100] by the minima"
+    ) in page

@@ -16,7 +16,7 @@ from scaling.allocation import Allocation
 from scaling.fitting.fitted import Check
 from scaling.laws.registry import FAMILIES, find_family
 from scaling.report.checklist import fill_checklist
-from scaling.report.citation import write_bibtex
+from scaling.report.citation import cite_report
 from scaling.report.markdown import render_markdown, write_markdown
 from scaling.report.rows import list_versions
 from scaling.report.sensitivity import Variant, describe_spread, list_variants
@@ -216,9 +216,7 @@ def test_a_choice_without_an_answer_keeps_its_reason() -> None:
 
 
 def test_bibtex_escapes_what_tex_would_interpret() -> None:
-    entry = write_bibtex(
-        name=r"a}\input{x}%$", version="0.1.0", digest="ab" * 32, created="2025-01-02 03:04 UTC"
-    )
+    entry = cite_report(dataclasses.replace(standard_data(), name=r"a}\input{x}%$"))
     assert entry.startswith("@misc{scaling-a--input-x---,")
     assert "month = {1}" in entry
     title = re.search(r"title = \{(.*)\},", entry)

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import CODE, open_page, start_browser, write_page
-from click.testing import CliRunner
+from browsing import open_page, start_browser, write_page
+from commands import CODE, tell
 
 from scaling.allocation import Allocation, Question, allocate
-from scaling.cli import cli
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Fit
 from scaling.units.losses import LossScale
@@ -232,9 +231,7 @@ def test_the_command_beside_an_answer_reproduces_it(
     open_page(browser, page)
     shown = pose(browser, mode, **asked)
     words = show(browser, "command").removeprefix("scaling ")
-    done = CliRunner().invoke(cli, [*words.split(), "--json"], standalone_mode=False)
-    assert done.exception is None, done.output
-    (wanted,) = json.loads(done.stdout)["answers"]
+    (wanted,) = json.loads(tell(*words.split(), "--json"))["answers"]
     for name in ("flops", "params", "tokens", "loss"):
         assert shown[name] == pytest.approx(wanted[name], rel=THREE_DIGITS)
     # The calculator answers for the held-out set of the runs; the command also for its text.

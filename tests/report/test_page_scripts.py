@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CODE, PHONE, WIDE, open_page, start_browser, write_page
+from browsing import PHONE, WIDE, open_page, start_browser, write_page
+from commands import CODE
 
 pytestmark = pytest.mark.slow
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is in the extra dev")

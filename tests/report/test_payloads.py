@@ -1,6 +1,5 @@
 """The report in a real browser: no name of a sweep, run or failure is executed."""
 
-import dataclasses
 import html
 import http.server
 import os
@@ -12,11 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from simulated import standard_data
+from simulated import standard_data, with_hostile_text
 
-from scaling.fitting.fitted import Check
 from scaling.report.page import render_page
-from scaling.sweep.cells import RejectedCell
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -116,42 +113,11 @@ def is_owned(document: str) -> bool:
     return re.match(r"<!DOCTYPE html>\s*<html[^>]*data-owned", document) is not None
 
 
-def make_hostile_page(payloads: tuple[str, ...]) -> str:
-    """A report in which every text that comes from outside is hostile."""
-    data = standard_data()
-    everything = "\n".join(payloads)
-    check = Check(code=everything, passed=False, seen=everything, advice=everything)
-    fit = dataclasses.replace(
-        data.fit, reason=everything, checks=(check,), notes=payloads, source=everything
-    )
-    ids, results = list(data.results), dict(data.results)
-    results[ids[0]] = dataclasses.replace(
-        results[ids[0]], status="diverged", reason=everything, numerics={everything: everything}
-    )
-    del results[ids[1]]
-    rejected = RejectedCell(budget=None, params=1e4, tokens=1e5, reason=everything)
-    return render_page(
-        dataclasses.replace(
-            data,
-            name=everything,
-            sweep_yaml=f"# Question: {everything}\n{everything}",
-            command=everything,
-            plan=dataclasses.replace(data.plan, rejected=(rejected,), warnings=payloads),
-            fit=fit,
-            results=results,
-            failures={ids[1]: everything},
-            damaged=payloads,
-            versions={everything: everything},
-            created=everything,
-        )
-    )
-
-
 def test_forty_payloads_are_inert(server: tuple[int, list[str]], tmp_path: Path) -> None:
     port, heard = server
     assert len(PAYLOADS) >= 40
     payloads = tuple(payload.replace("PORT", str(port)) for payload in PAYLOADS)
-    document = load(make_hostile_page(payloads), tmp_path)
+    document = load(render_page(with_hostile_text(payloads)), tmp_path)
     assert not is_owned(document)
     assert heard == []
     page = render_page(standard_data())

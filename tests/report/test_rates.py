@@ -1,14 +1,12 @@
 """A fit uses each cell's best learning rate, from the folder and from its index."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated import FACTS, make_result
+from simulated import FACTS, commit
 
 from scaling.ledger.commit import Ledger
-from scaling.ledger.results import Measurement
 from scaling.ledger.sweep_table import INDEX_PATH, choose_rates, write_index
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.reading import parse_sweep
@@ -34,12 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = select_sibling(parse_sweep(SWEEP.encode(), source="s.yaml"), made.name, source="s.yaml")
     ledger = Ledger.create(made, name=made.name, corpus=FACTS, sweep_yaml=SWEEP)
     for cell in plan_sweep(spec, FACTS).cells:
-        drawn = make_result(cell.run)
-        fields = {one.name for one in dataclasses.fields(Measurement)} - {"files"}
-        attempt = ledger.name_attempt(cell.run.run_id, term=1)
-        ledger.create_attempt(cell.run.run_id, attempt)
-        values = {name: getattr(drawn, name) for name in fields}
-        ledger.commit(cell.run, attempt, Measurement(files=(), **values))
+        commit(ledger, cell.run)
     write_index(ledger, ledger.read_results(), open_results(made).plan.cells)
     return made
 

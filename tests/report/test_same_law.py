@@ -13,19 +13,17 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import call
-from simulated import FACTS, make_result
+from commands import call, tell
+from simulated import FACTS, commit
 
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Fit
 from scaling.ledger.commit import Ledger
 from scaling.ledger.forecasts import read_forecasts
-from scaling.ledger.results import Measurement, RunStatus
 from scaling.ledger.sweep_table import INDEX_PATH, write_index
 from scaling.sweep.counting import COUNT_CONVENTIONS
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.reading import parse_sweep
-from scaling.sweep.runspec import RunSpec
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable
 from scaling.workflow.stored import open_results, read_runs
@@ -42,17 +40,8 @@ bracket: true
 """
 # Fields that describe a fit's source, not its result.
 PLACE = {"source": "", "notes": (), "table_digest": ""}
-
-
-def commit(ledger: Ledger, run: RunSpec, status: RunStatus = "finished") -> None:
-    drawn = make_result(run)
-    fields = {one.name for one in dataclasses.fields(Measurement)} - {"files", "status"}
-    values = {name: getattr(drawn, name) for name in fields}
-    if status == "diverged":
-        values |= {"loss": 9.0, "reason": "the loss rose"}  # a finite loss that must not be used
-    attempt = ledger.name_attempt(run.run_id, term=1)
-    ledger.create_attempt(run.run_id, attempt)
-    ledger.commit(run, attempt, Measurement(status=status, files=(), **values))
+# A finite loss that must not be used.
+DIVERGED = {"status": "diverged", "loss": 9.0, "reason": "the loss rose"}
 
 
 def make_folder(folder: Path, sweep: str) -> Path:
@@ -63,7 +52,7 @@ def make_folder(folder: Path, sweep: str) -> Path:
     spoiled = {wanted[3].run.run_id}
     spoiled |= {cell.run.run_id for cell in cells if cell.varied and cell.varied[2] > 2.0}
     for run in {cell.run.run_id: cell.run for cell in cells}.values():
-        commit(ledger, run, "diverged" if run.run_id in spoiled else "finished")
+        commit(ledger, run, **(DIVERGED if run.run_id in spoiled else {}))
     commit(ledger, dataclasses.replace(wanted[0].run, seed=77))  # from an earlier plan
     return folder
 
@@ -71,9 +60,7 @@ def make_folder(folder: Path, sweep: str) -> Path:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_folder(tmp_path_factory.mktemp("root") / "results" / "everything", SWEEP)
-    words = ["forecast", str(made), "--flops", "1e12", "--bootstrap", "20"]
-    done = call(*words)
-    assert done.code == 0, done.errors
+    tell("forecast", made, "--flops", "1e12", "--bootstrap", "20")
     ledger = Ledger.open(made)
     for one in read_forecasts(made).forecasts:
         commit(ledger, one.forecast.run)
@@ -85,9 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report_csv(folder: Path) -> Path:
     """The CSV that a reader saves from the report."""
     root = folder.parents[1]
-    words = ["report", str(folder), "--root", str(root)]
-    done = call(*words)
-    assert done.code == 0, done.errors
+    tell("report", folder, "--root", root)
     page = (root / "reports" / "everything" / "index.html").read_text()
     found = re.search(r'href="data:text/csv;base64,([^"]*)"', page)
     assert found is not None

@@ -7,9 +7,10 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ability_worlds import SIZES, independent, make_runs
-from commands import Said, call
+from commands import CODE, Said, call, write_table
 
 import scaling
 from scaling.errors import NoFitError
@@ -19,7 +20,6 @@ from scaling.workflow.abilities import find_chance, judge_stored
 from scaling.workflow.reporting import report_sweep
 from scaling.workflow.stored import open_results, tabulate_sweep
 
-CODE = Path(__file__).parents[2] / "results" / "code"
 ASKED = ("runs.csv", "--sharp", "exact", "--smooth", "answers", "--null", "chained")
 LOSS = (*ASKED, "--smooth", "loss", "--json")
 # For each option: the command line without it and with it.
@@ -48,29 +48,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Five sizes are too few for a forecast.
     runs = make_runs(independent, seeds=6, sizes=SIZES[::2])
     by = {one.name: one.values for one in runs.metrics}
+    scores = [by[name] for name in ("answer_loss", "answer_exact", "answer_null")]
     rows = [
-        f"{n!r},{n / 2!r},{d!r},{loss!r},{at % 6},{exact!r},{answers!r},{chained!r}"
-        for at, (n, d, loss, exact, answers, chained) in enumerate(
-            zip(
-                runs.params.tolist(),
-                runs.tokens.tolist(),
-                (1.0 + by["answer_loss"]).tolist(),
-                by["answer_exact"].tolist(),
-                by["answer_loss"].tolist(),
-                by["answer_null"].tolist(),
-                strict=True,
-            )
+        (n, n / 2, d, 1.0 + answers, at % 6, exact, answers, chained)
+        for at, (n, d, answers, exact, chained) in enumerate(
+            np.transpose([runs.params, runs.tokens, *scores]).tolist()
         )
     ]
     head = "N,half,D,loss,seed,exact,answers,chained"
-    (folder / "runs.csv").write_text("\n".join([head, *rows]) + "\n")
-    bad = [*rows, "nan,1,3e6,2,1,.5,.5,.5"]
-    (folder / "bad.csv").write_text("\n".join([head, *bad]) + "\n")
-    mixed = [
-        row if at % 2 else re.sub(r"^[^,]+", lambda n: repr(float(n[0]) / 1e6), row)
-        for at, row in enumerate(rows)
-    ]
-    (folder / "mixed.csv").write_text("\n".join([head, *mixed]) + "\n")
+    write_table(folder / "runs.csv", rows, head=head)
+    write_table(folder / "bad.csv", [*rows, ("nan", 1, 3e6, 2, 1, 0.5, 0.5, 0.5)], head=head)
+    mixed = [row if at % 2 else (row[0] / 1e6, *row[1:]) for at, row in enumerate(rows)]
+    write_table(folder / "mixed.csv", mixed, head=head)
     return folder
 
 
@@ -139,8 +128,7 @@ def test_bad_questions_exit_2_with_the_reason(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped sweep on code with sealed values of an ability that rises with N."""
-    path = tmp_path_factory.mktemp("results") / "code"
-    shutil.copytree(CODE, path)
+    path = shutil.copytree(CODE, tmp_path_factory.mktemp("results") / "code")
     stored = open_results(path)
     finished = [one for one in stored.results.recorded.values() if one.status == "finished"]
     losses = [one.loss for one in finished if one.loss is not None]

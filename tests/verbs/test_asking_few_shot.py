@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import call
+from commands import CODE, call
 from sibling_sweeps import train_siblings
 
 SWEEP = """\
@@ -76,8 +76,7 @@ def test_bad_questions_exit_2_with_the_reason(root: Path, words, parts) -> None:
 
 
 def test_a_folder_without_the_probes_exits_4_with_json() -> None:
-    code = Path(__file__).parents[2] / "results" / "code"
-    said = call("few-shot", code, "--json")
+    said = call("few-shot", CODE, "--json")
     assert said.code == 4
     assert "no run has a value of few_shot_phase" in json.loads(said.out)["reason"]
 

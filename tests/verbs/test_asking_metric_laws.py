@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import call
+from commands import CODE, call
 
 import scaling
 from scaling.words.metric_laws import list_commands, say_control, say_forecast, say_law
 
-WORLD = Path(__file__).parents[2] / "results" / "closed-world"
+WORLD = CODE.with_name("closed-world")
 LAW, REFUSED = "closed_world_hallucination", "closed_world_error"
 
 

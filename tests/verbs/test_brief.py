@@ -1,23 +1,14 @@
 """What `fit` prints by default: fifteen lines that name every failed check."""
 
 import re
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import CODE, tell
 
-from scaling.cli import cli
 from scaling.fitting.fitted import Check
 from scaling.words.checks import CHECK_WORDS, describe_failure, sort_by_gravity
 
-CODE = Path(__file__).parents[2] / "results" / "code"
 FEW = ("--bootstrap", "20")
-
-
-def ask(*words: object) -> str:
-    done = CliRunner().invoke(cli, [str(word) for word in words], standalone_mode=False)
-    assert done.exception is None, done.output
-    return done.stdout
 
 
 def fail(code: str) -> Check:
@@ -25,8 +16,8 @@ def fail(code: str) -> Check:
 
 
 def test_a_fit_with_many_failed_checks_takes_fifteen_lines_and_names_each() -> None:
-    said = ask("fit", CODE, *FEW)
-    whole = ask("fit", CODE, *FEW, "--verbose")
+    said = tell("fit", CODE, *FEW)
+    whole = tell("fit", CODE, *FEW, "--verbose")
     failed = set(re.findall(r"^  ! (\w+): ", whole, flags=re.M))
     assert len(failed) > 4  # more than get a line of their own
     assert len(said.splitlines()) <= 15
@@ -37,7 +28,7 @@ def test_a_fit_with_many_failed_checks_takes_fifteen_lines_and_names_each() -> N
 
 
 def test_parameters_and_exponents_agree_with_the_verbose_text() -> None:
-    said, whole = (ask("fit", CODE, *FEW, *more) for more in ((), ("--verbose",)))
+    said, whole = (tell("fit", CODE, *FEW, *more) for more in ((), ("--verbose",)))
     alpha = re.search(r"alpha (\S+) \[(\S+), (\S+)\]", said)
     full = re.search(r"alpha +(\S+) +\[(\S+), (\S+)\]", whole)
     assert alpha is not None

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from click.shell_completion import BashComplete
+from commands import CODE
 
 from scaling.allocation.datasheets import DEVICES
 from scaling.cli import cli
 from scaling.laws.registry import FAMILIES
 
-CODE = Path(__file__).parents[2] / "results" / "code"
 RUNS = sorted(path.name for path in (CODE / "runs").iterdir())
 
 

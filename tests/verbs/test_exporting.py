@@ -12,15 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from commands import Said, call
+from sibling_sweeps import train_here
 from torch.nn import functional as F
 
-from scaling.cli import cli
-from scaling.errors import UsageError
 from scaling.training.generation import Choice
-from scaling.workflow.preparing import prepare_sweep
 from scaling.workflow.sampling import Sampler, open_sampler
-from scaling.workflow.training import open_ledger, train_sweep
 
 MODELS = {
     "characters": ("{source: text, paths: [text.txt], tokenizer: characters}", "transformer"),
@@ -41,15 +38,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.txt").write_text("\n\n".join(lines))
     for name, (corpus, family) in MODELS.items():
         width = ", head_size: 8" if family == "transformer" else ""
-        path = folder / f"{name}.yaml"
-        path.write_text(
-            f"name: {name}\ncorpus: {corpus}\n"
-            f"model: {{family: {family}, seq_len: {CONTEXT}{width}}}\n"
-            "grid: {params: [4e3], tokens: [15e3]}\nkeep_weights: true\n"
+        train_here(
+            folder,
+            name,
+            f"corpus: {corpus}\nmodel: {{family: {family}, seq_len: {CONTEXT}{width}}}\n"
+            "grid: {params: [4e3], tokens: [15e3]}\nkeep_weights: true\n",
         )
-        sweep = prepare_sweep(path, root=folder)
-        ledger = open_ledger(sweep, root=folder, retrain=False)
-        assert not train_sweep(sweep, ledger, executor="inline").failed
     return folder
 
 
@@ -63,19 +57,15 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def ask(root: Path, name: str, *words: str) -> Any:
-    asked = ["export", str(root / "results" / name), *words]
-    done = CliRunner().invoke(cli, asked, standalone_mode=False)
-    if done.exception:
-        raise done.exception
-    return done
+def ask(root: Path, name: str, folder: Path, *words: str) -> Said:
+    return call("export", root / "results" / name, "--output", folder, *words)
 
 
 def export(root: Path, name: str, folder: Path) -> tuple[Any, Any, Sampler]:
     """Model and tokenizer (None for a corpus of ids) as the library loads them, and our own."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    ask(root, name, "--output", str(folder))
+    ask(root, name, folder)
     model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
     tokenizer = None
     if name != "ids":
@@ -154,20 +144,22 @@ def test_more_than_the_context_is_refused(root: Path, tmp_path: Path) -> None:
 
 
 def test_export_lists_its_files_and_never_overwrites(root: Path, tmp_path: Path) -> None:
-    told = json.loads(ask(root, "ids", "--output", str(tmp_path / "model"), "--json").stdout)
+    told = json.loads(ask(root, "ids", tmp_path / "model", "--json").out)
     assert told["files"] == sorted(one.name for one in (tmp_path / "model").iterdir())
     assert "tokenizer_config.json" not in told["files"]
     assert f"| run | {told['run_id']} |" in (tmp_path / "model" / "README.md").read_text()
-    with pytest.raises(UsageError, match="Name a folder that does not"):
-        ask(root, "ids", "--output", str(tmp_path / "model"))
+    again = ask(root, "ids", tmp_path / "model")
+    assert again.code == 2
+    assert "Name a folder that does not" in again.errors
 
 
 def test_without_the_extra_export_says_what_to_install(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'scaling\[export\]'"):
-        ask(root, "ids", "--output", str(tmp_path / "model"))
+    said = ask(root, "ids", tmp_path / "model")
+    assert said.code == 2
+    assert "pip install 'scaling[export]'" in said.errors
     assert not (tmp_path / "model").exists()
 
 
@@ -175,8 +167,9 @@ def test_a_family_that_the_exported_code_lacks_is_refused(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scaling.training.huggingface.files.FAMILIES", ("rnn",))
-    with pytest.raises(UsageError, match="family transformer; the exported code knows rnn only"):
-        ask(root, "ids", "--output", str(tmp_path / "model"))
+    said = ask(root, "ids", tmp_path / "model")
+    assert said.code == 2
+    assert "family transformer; the exported code knows rnn only" in said.errors
 
 
 TASK = """\
@@ -194,7 +187,7 @@ metric_list:
 
 @pytest.mark.slow
 def test_lm_evaluation_harness_measures_the_same_loss(root: Path, tmp_path: Path) -> None:
-    ask(root, "characters", "--output", str(tmp_path / "model"))
+    ask(root, "characters", tmp_path / "model")
     python = make_environment(tmp_path / "venv", "lm-eval>=0.4.9,<0.5")
     texts = ["7 and 14.", "31 and 62.", "2 and 3."]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": one}) + "\n" for one in texts))

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from commands import call
+from commands import tell, write_table
 
 SIZES, COUNTS = (7e7, 1.6e8, 4.1e8, 1e9, 2.8e9), (2e9, 1e10, 3e10, 1e11)
 LAWS = {"c4": (1.69, 406.4, 410.7, 0.34, 0.28), "comma": (1.8, 500.0, 2000.0, 0.35, 0.36)}
@@ -15,17 +15,13 @@ def evaluate(law, n, d):
 
 @pytest.fixture
 def table(tmp_path):
-    lines = [f"{n},{d},{evaluate(law, n, d)!r},{data}" for data, law in LAWS.items()
-             for n in SIZES for d in COUNTS]  # fmt: skip
-    path = tmp_path / "runs.csv"
-    path.write_text("\n".join(["N,D,loss,data", *lines]) + "\n")
-    return path
+    rows = [(n, d, evaluate(law, n, d), data) for data, law in LAWS.items()
+            for n in SIZES for d in COUNTS]  # fmt: skip
+    return write_table(tmp_path / "runs.csv", rows, head="N,D,loss,data")
 
 
 def ask(verb, *words):
-    done = call(verb, *words, "--no-bootstrap")
-    assert done.code == 0, done.errors
-    return done.out
+    return tell(verb, *words, "--no-bootstrap")
 
 
 def test_each_group_gets_its_own_law(table):
@@ -52,11 +48,9 @@ def test_each_group_predicts_from_its_own_law(table):
 
 
 def test_a_table_with_other_column_names_is_compared(table, tmp_path):
-    other = tmp_path / "other.csv"
-    lines = [f"{n},{d},{evaluate(LAWS['c4'], n, d)!r}" for n in SIZES for d in COUNTS]
-    other.write_text("\n".join(["size,tokens,val", *lines]) + "\n")
-    same = tmp_path / "same.csv"
-    same.write_text("\n".join(["N,D,loss", *lines]) + "\n")
+    rows = [(n, d, evaluate(LAWS["c4"], n, d)) for n in SIZES for d in COUNTS]
+    other = write_table(tmp_path / "other.csv", rows, head="size,tokens,val")
+    same = write_table(tmp_path / "same.csv", rows)
     words = ("--columns-b", "N=size,D=tokens,loss=val", "--flops", "1e20", "--json")
     answer = json.loads(ask("compare", same, other, *words))
     assert answer["multiplier"] == pytest.approx(1.0, rel=1e-6)

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 from commands import Said, call
+from sibling_sweeps import train_here
 
-from scaling.workflow.preparing import prepare_sweep
 from scaling.workflow.reporting import report_sweep
 from scaling.workflow.sampling import find_run
 from scaling.workflow.stored import open_results
-from scaling.workflow.training import open_ledger, train_sweep
 
 SWEEPS = {
     "world": """\
@@ -53,11 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("knowing")
     (folder / "text.txt").write_text("\n\n".join(f"{at} and {at + at}." for at in range(3000)))
     for name, text in SWEEPS.items():
-        path = folder / f"{name}.yaml"
-        path.write_text(f"name: {name}\n{text}")
-        sweep = prepare_sweep(path, root=folder)
-        ledger = open_ledger(sweep, root=folder, retrain=False)
-        assert not train_sweep(sweep, ledger, executor="inline").failed
+        train_here(folder, name, text)
     write(folder, "pairs.jsonl", *map(json.dumps, PAIRS))
     return folder
 
@@ -208,12 +203,8 @@ def test_pairs_of_token_ids_must_begin_alike(root: Path) -> None:
 
 
 def test_runs_without_the_probes_are_refused(root: Path) -> None:
-    path = root / "bare.yaml"
     text = SWEEPS["world"].partition("evaluate:")[0]
-    path.write_text(f"name: bare\n{text.replace('1300, 2600', '1300').replace('15e3, ', '')}")
-    sweep = prepare_sweep(path, root=root)
-    ledger = open_ledger(sweep, root=root, retrain=False)
-    assert not train_sweep(sweep, ledger, executor="inline").failed
+    train_here(root, "bare", text.replace("1300, 2600", "1300").replace("15e3, ", ""))
     said = ask(root, "knowledge", "results/bare")
     assert said.code == 4
     assert 'Name them under "evaluate"' in said.errors

@@ -12,8 +12,7 @@ import re
 
 import numpy as np
 import pytest
-from commands import call
-from test_security import CODE
+from commands import CODE, call, write_table
 
 from scaling.ledger.commit import Ledger
 from scaling.units.losses import LOSS_UNITS, LossScale
@@ -47,12 +46,14 @@ RUNS = [
 units = pytest.mark.parametrize("unit", LOSS_UNITS)
 
 
+def list_rows(unit: str) -> list[tuple[float, float, float]]:
+    return [(n, d, WRITE[unit](loss)) for n, d, loss in RUNS]
+
+
 @pytest.fixture
 def ask(tmp_path):
     def run(unit: str, verb: str, *words: str, code: int = 0) -> str:
-        path = tmp_path / f"{unit}.csv"
-        rows = [f"{n},{d},{WRITE[unit](loss)!r}" for n, d, loss in RUNS]
-        path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
+        path = write_table(tmp_path / f"{unit}.csv", list_rows(unit))
         flag = () if unit == "nats" else ("--loss-unit", unit)
         law = () if "--family" in words else ("--family", "chinchilla")
         few = () if "--no-bootstrap" in words else ("--bootstrap", "30")
@@ -160,13 +161,12 @@ def test_parameters_inside_a_power_stay_in_nats_and_are_labelled(ask) -> None:
 
 @units
 def test_a_law_of_one_variable_is_in_the_unit(tmp_path, unit: str) -> None:
-    path = tmp_path / "c.csv"
     rows = [
         (c, WRITE[unit](1.2 + 1853.0 * c**-0.186)) for c in np.geomspace(1e17, 1e21, 9).tolist()
     ]
-    path.write_text("C,loss\n" + "".join(f"{c!r},{loss!r}\n" for c, loss in rows))
+    path = write_table(tmp_path / "c.csv", rows, head="C,loss")
     right = 1.2 + 1853.0 * 1e26**-0.186
-    words = ["fit", str(path), "--of", "C", "--at", "1e26", "--far", "--loss-unit", unit]
+    words = ["fit", path, "--of", "C", "--at", "1e26", "--far", "--loss-unit", unit]
     found = json.loads(call(*words, "--json").out)
     assert found["forecasts"][0]["loss"] == pytest.approx(WRITE[unit](right), rel=CLOSE)
     law = WRITE["nats" if unit == "ppl" else unit]
@@ -220,14 +220,13 @@ def test_numbers_inside_sentences_are_converted() -> None:
 @units
 def test_groups_are_in_the_unit_too(tmp_path, unit: str) -> None:
     """Two recipes, the second .1 nats above the first everywhere: their losses at one (N, D)."""
-    path = tmp_path / "two.csv"
     rows = [
-        f"{n},{d},{WRITE[unit](loss + more)!r},{name}"
+        (n, d, WRITE[unit](loss + more), name)
         for name, more in (("a", 0.0), ("b", 0.1))
         for n, d, loss in RUNS
     ]
-    path.write_text("\n".join(["N,D,loss,recipe", *rows]) + "\n")
-    words = ["predict", str(path), "--params", "3e9", "--tokens", "6e10", "--group-by", "recipe"]
+    path = write_table(tmp_path / "two.csv", rows, head="N,D,loss,recipe")
+    words = ["predict", path, "--params", "3e9", "--tokens", "6e10", "--group-by", "recipe"]
     words += ["--loss-unit", unit, "--family", "chinchilla", "--no-bootstrap"]
     found = json.loads(call(*words, "--json").out)
     assert (found["loss_unit"], found["schema_version"]) == (unit, 1 if unit == "nats" else 2)
@@ -240,10 +239,8 @@ def test_groups_are_in_the_unit_too(tmp_path, unit: str) -> None:
 @units
 def test_a_comparison_of_tables_is_in_the_unit(tmp_path, unit: str) -> None:
     """Both tables have the same law, so each has the budget's lowest loss, in closed form."""
-    for name in ("a", "b"):
-        rows = [f"{n},{d},{WRITE[unit](loss)!r}" for n, d, loss in RUNS]
-        (tmp_path / f"{name}.csv").write_text("\n".join(["N,D,loss", *rows]) + "\n")
-    words = ["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--flops", "1e21"]
+    first, second = (write_table(tmp_path / name, list_rows(unit)) for name in ("a.csv", "b.csv"))
+    words = ["compare", first, second, "--flops", "1e21"]
     words += ["--loss-unit", unit, "--no-bootstrap"]
     found = json.loads(call(*words, "--json").out)
     right = WRITE[unit](evaluate(*find_best(1e21)))
@@ -255,11 +252,9 @@ def test_a_comparison_of_tables_is_in_the_unit(tmp_path, unit: str) -> None:
 
 @units
 def test_values_read_from_a_table_are_shown_in_the_unit(tmp_path, unit: str) -> None:
-    path = tmp_path / "a.csv"
-    losses = [WRITE[unit](loss) for *_, loss in RUNS]
-    rows = [f"{n},{d},{loss!r}" for (n, d, _), loss in zip(RUNS, losses, strict=True)]
-    path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
-    found = json.loads(call("read", str(path), "--loss-unit", unit, "--json").out)
+    path = write_table(tmp_path / "a.csv", list_rows(unit))
+    losses = [loss for *_, loss in list_rows(unit)]
+    found = json.loads(call("read", path, "--loss-unit", unit, "--json").out)
     (column,) = [one for one in found["columns"] if one["name"] == "loss"]
     assert column["values"] == [min(losses), max(losses)]
     assert column["unit"] == LABEL[unit]
