@@ -9,12 +9,7 @@ from known_law import cross
 
 from scaling.allocation import allocate, predict
 from scaling.fitting.ensemble.members import fit_member
-from scaling.fitting.ensemble.weights import (
-    SHARE,
-    open_windows,
-    score_members,
-    weigh_members,
-)
+from scaling.fitting.ensemble.weights import SHARE, open_windows, weigh_members
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Fit, MemberScore
 from scaling.fitting.store import read_fit, write_fit
@@ -195,10 +190,9 @@ def test_each_draw_reweights_the_members(drawn: Fit) -> None:
 def test_a_draw_equal_to_the_table_has_the_tables_weights() -> None:
     table = sort_rows(simulate(COUPLED, SMOOTH, noise=0.002))
     windows = open_windows(table, (True,) * len(NAMES), delta=1e-3)
-    once = weigh_members(score_members(table, windows, np.ones((3, len(table)))))
+    once = weigh_members(table, windows, np.ones((3, len(table))))
     # At the optimum the step is zero, up to the solver's remaining gradient.
-    itself = weigh_members(score_members(table, windows))
-    np.testing.assert_allclose(once, np.tile(itself, (3, 1)), atol=1e-3)
+    np.testing.assert_allclose(once, np.tile(weigh_members(table, windows), (3, 1)), atol=1e-3)
 
 
 def test_draws_shift_a_window_as_a_refit_would() -> None:

@@ -1,8 +1,8 @@
 """The ensemble on a table: every member fitted, weighted, and drawn.
 
 A draw resamples configurations, recomputes the members' weights on the sample, picks a member in
-proportion to them (with more of the weight shared than in the answer), and refits it to the sample.
-So the draws reflect the uncertainty of the weights, and each draw is one law with its own frontier.
+proportion to them, and refits it to the sample. So the draws reflect the uncertainty of the
+weights, and each draw is one law with its own frontier.
 """
 
 from __future__ import annotations
@@ -20,14 +20,7 @@ from scaling.fitting.bootstrap import (
 )
 from scaling.fitting.bracket import draw_recipe_error
 from scaling.fitting.ensemble.members import FittedMember, fit_member
-from scaling.fitting.ensemble.weights import (
-    DRAWN_SHARE,
-    Window,
-    list_misses,
-    open_windows,
-    score_members,
-    weigh_members,
-)
+from scaling.fitting.ensemble.weights import Window, list_misses, open_windows, weigh_members
 from scaling.fitting.fitted import MemberScore
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.noise import list_clusters
@@ -81,7 +74,7 @@ def fit_ensemble(
     # A law with a vanished term does not determine how to split a budget.
     fitted = (first, *(None if one is None or one.fit.vanished else one for one in others))
     windows = open_windows(table, tuple(one is not None for one in fitted), delta=delta)
-    weights = weigh_members(score_members(table, windows))[0]
+    weights = weigh_members(table, windows)
     coefficients = np.zeros(len(ENSEMBLE.param_names))
     coefficients[-len(weights) :] = weights
     for part, found in zip(ENSEMBLE.slices, fitted, strict=True):
@@ -89,10 +82,8 @@ def fit_ensemble(
     draws, drawn_weights = np.empty((0, coefficients.size)), None
     if bootstrap is not None:
         counts = _Counts(table, bootstrap, seed)
-        scores = counts.score(windows)
-        drawn_weights = np.broadcast_to(weigh_members(scores), (bootstrap, len(weights)))
-        picking = np.broadcast_to(weigh_members(scores, DRAWN_SHARE), drawn_weights.shape)
-        draws = _draw(table, coefficients, fitted, picking, counts)
+        drawn_weights = counts.weigh(windows, weights)
+        draws = _draw(table, coefficients, fitted, drawn_weights, counts)
     return EnsembleFit(
         coefficients=coefficients,
         draws=draws,
@@ -121,17 +112,16 @@ class _Counts:
         self._clusters = int(self._cluster.max()) + 1
         self.whole = MIN_CLUSTERS <= self._clusters <= MAX_CLUSTERS
 
-    def score(self, windows: tuple[Window, ...]) -> FloatArray | None:
-        """Scores of the members in each draw, or one row for all."""
+    def weigh(self, windows: tuple[Window, ...], weights: FloatArray) -> FloatArray:
+        """Weights of the members in each draw, shape (b, members)."""
         if self._clusters > MAX_CLUSTERS:
-            return score_members(self._table, windows)
+            return np.repeat(weights[None], self.size, axis=0)
         step = max(1, _BLOCK // len(self._table))
         parts = [
-            score_members(self._table, windows, self.take(np.arange(low, low + step)))
+            weigh_members(self._table, windows, self.take(np.arange(low, low + step)))
             for low in range(0, self.size, step)
         ]
-        found = [part for part in parts if part is not None]
-        return np.concatenate(found) if found else None
+        return np.concatenate(parts)
 
     def take(self, draws: NDArray[np.intp]) -> FloatArray:
         """Counts of some draws, shape (k, n); each draw has its own random stream."""

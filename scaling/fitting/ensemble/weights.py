@@ -40,9 +40,6 @@ WINDOWS = ((0.5, 0.8), (0.7, 0.85))
 # Derived by `python benchmarks/forecast.py --tables … --derive`; docs/decisions/0066-ensemble.md.
 POWER = 6.0
 SHARE = 0.25
-# The share in the choice of a draw's member: what decides N* is where the members differ most, and
-# held-out losses say least about it.
-DRAWN_SHARE = 0.5
 # Rows of a window: more would not change the weights, and every member is fitted twice.
 _MOST_ROWS = 20_000
 # Seed noise: a smaller error is luck, unless the runs scatter less around their law.
@@ -121,48 +118,39 @@ def list_misses(table: RunTable, windows: tuple[Window, ...]) -> list[list[Float
     ]
 
 
-def score_members(
+def weigh_members(
     table: RunTable, windows: tuple[Window, ...], counts: FloatArray | None = None
-) -> FloatArray | None:
-    """ln e of each member, shape (b, members), +∞ without a score; None without any window.
+) -> FloatArray:
+    """Weights of the members, shape (members,), or (b, members) for draws.
 
     Args:
         table: Rows in canonical order.
         windows: The windows to score.
-        counts: How often each row was drawn, shape (b, n); None: the table itself, b = 1.
+        counts: How often each row was drawn, shape (b, n); None: the table itself.
     """
-    usable = [window for window in windows if window.fits[0] is not None]
-    if not usable:
-        return None
+    draws = 1 if counts is None else len(counts)
     names = len(ENSEMBLE.members)
-    log_score = np.zeros((1 if counts is None else len(counts), names))
-    for at in range(names):
-        fits = [window.fits[at] for window in usable]
-        for window, fitted in zip(usable, fits, strict=True):
-            if fitted is None:
-                log_score[:, at] = np.inf
-                break
-            error = np.maximum(_score(table, window, fitted, counts), _find_lowest_error(window))
-            log_score[:, at] += np.log(error) / len(usable)
-    return log_score
-
-
-def weigh_members(log_score: FloatArray | None, share: float = SHARE) -> FloatArray:
-    """Weights of the members by their scores, shape (b, members).
-
-    Args:
-        log_score: ln e, from `score_members`.
-        share: Weight that is spread evenly.
-    """
-    if log_score is None:
-        return np.eye(len(ENSEMBLE.members))[:1]
-    behind = log_score - log_score.min(axis=1, keepdims=True)
-    weight = np.exp(-POWER * behind)
-    stand = behind <= math.log(_REFUTED)
-    own = weight / weight.sum(axis=1, keepdims=True)
+    log_score = np.zeros((draws, names))
+    usable = [window for window in windows if window.fits[0] is not None]
+    scored = np.array([all(one.fits[at] is not None for one in usable) for at in range(names)])
+    if not usable:
+        first: FloatArray = np.eye(names)[:1].repeat(draws, axis=0)
+        return first[0] if counts is None else first
+    for window in usable:
+        lowest = _find_lowest_error(window)
+        for at in np.flatnonzero(scored):
+            fitted = window.fits[at]
+            assert fitted is not None
+            error = _score(table, window, fitted, counts)
+            log_score[:, at] += np.log(np.maximum(error, lowest)) / len(usable)
+    log_weight = np.where(scored, -POWER * log_score, -np.inf)
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    best = np.where(scored, log_score, np.inf).min(axis=1, keepdims=True)
+    stand = scored & (log_score <= best + math.log(_REFUTED))
     even = stand / stand.sum(axis=1, keepdims=True)
-    shared: FloatArray = (1.0 - share) * own + share * even
-    return shared
+    shared: FloatArray = (1.0 - SHARE) * weight + SHARE * even
+    return shared[0] if counts is None else shared
 
 
 def _find_lowest_error(window: Window) -> float:
