@@ -135,7 +135,9 @@ def test_a_node_that_is_taken_away_costs_the_run_no_retry(tmp_path: Path) -> Non
 
 
 def test_a_loss_that_is_not_finite_is_the_runs_own_on_all_nodes(tmp_path: Path) -> None:
-    body = ASKED + "if rank == '0': step(1, loss=float('nan'))\nsys.exit(1)\n"
+    # The second node fails after the first: it is asked to end, and ends as badly.
+    body = ASKED + "if rank == '0':\n    step(1, loss=float('nan'))\n    sys.exit(1)\n"
+    body += "signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))\ntime.sleep(60)\n"
     sweep, ledger = prepare(tmp_path, body, rest=TWO, grace=20)
     assert train_on_two(sweep, ledger).kind == "diverged"
 
