@@ -117,7 +117,8 @@ def wait_for_node(ledger: Ledger, rank: int) -> psutil.Process:
 
     def is_there() -> bool:
         found[:] = ledger.folder.glob(f"runs/*/attempts/*/run/at-{rank}")
-        return bool(found) and (found[0].parent / "checkpoint").exists()
+        there = bool(found) and (found[0].parent / "checkpoint").exists()
+        return there and bool(found[0].read_text())  # it may be made and not yet written
 
     wait_until(is_there, 240.0)
     return psutil.Process(int(found[0].read_text()))
