@@ -25,9 +25,8 @@ from scaling.allocation.optimum import answer_by_law, answer_by_line, cut_ladder
 from scaling.allocation.question import Question
 from scaling.allocation.uncertainty import (
     draw_gaussians,
-    draw_loss_drift,
+    draw_loss_error,
     find_text_interval,
-    pull_draws,
 )
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Approach, Fit
@@ -241,7 +240,7 @@ def predict(
     mean_interval = new_run_interval = text_interval = None
     if fit.draws:
         draws = np.array(fit.draws)
-        error = draw_loss_drift(fit, len(draws), decades) * pull_draws(fit, params, tokens)
+        error = draw_loss_error(fit, draws, decades, params=params, tokens=tokens)
         mean = family.loss(draws, n_value, d_value) * error
         expected = float(family.loss(coefficients, n_value, d_value))
         mean_interval = find_interval(mean, fit.level, answer=expected)

@@ -19,10 +19,9 @@ from scaling.allocation.serving import Serving, make_serving
 from scaling.allocation.solving import Route, choose_route, follow_route
 from scaling.allocation.trade_offs import choose_shape, count_spending, find_basin, weigh_sizes
 from scaling.allocation.uncertainty import (
-    draw_loss_drift,
+    draw_loss_error,
     draw_params_drift,
     find_text_interval,
-    pull_draws,
 )
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Check, Coverage, Fit, Interval
@@ -204,8 +203,8 @@ def _draw_intervals(
     many = dataclasses.replace(
         problem, coefficients=coefficients, worth=worths[np.arange(count) % worths.size]
     )
-    fresh = problem.discount(np.array([answer.tokens]))
-    drift = draw_loss_drift(fit, count, decades) * pull_draws(fit, answer.params, float(fresh[0]))
+    fresh = float(problem.discount(np.array([answer.tokens]))[0])
+    drift = draw_loss_error(fit, coefficients, decades, params=answer.params, tokens=fresh)
     # If the true loss is `drift` times the law's, it reaches the target where the law predicts
     # target / drift.
     target = (answer.question.target_loss or np.nan) / drift

@@ -12,7 +12,7 @@ from scaling.allocation.asked_fit import get_coverage, get_law
 from scaling.fitting.fitted import Fit, finite_or_none
 from scaling.laws.ensemble import ENSEMBLE
 from scaling.laws.frontier import find_frontier
-from scaling.units import FloatArray
+from scaling.units import FloatArray, IntArray
 from scaling.units.losses import NATS, LossScale
 
 
@@ -75,8 +75,7 @@ def ask_members(fit: Fit, flops: float) -> MemberAnswers | None:
     count = len(ENSEMBLE.members)
     weights = letters[-count:]
     present = np.flatnonzero(weights > 0.0)
-    alone = np.repeat(letters[None], present.size, axis=0)
-    alone[:, -count:] = np.eye(count)[present]
+    alone = ENSEMBLE.isolate(letters, present)
     shared = letters.copy()
     shared[-count:] = (weights > 0.0) / present.size
     names = [ENSEMBLE.members[at].name for at in present]
@@ -92,7 +91,7 @@ def ask_members(fit: Fit, flops: float) -> MemberAnswers | None:
     if view.draws:
         draws = np.array(view.draws)
         within, between = _split_variance(
-            np.log(_find_optima(view, draws, flops)[:, [0, 2]]), draws[:, -count:].argmax(axis=1)
+            np.log(_find_optima(view, draws, flops)[:, [0, 2]]), ENSEMBLE.find_members(draws)
         )
     return MemberAnswers(
         members=tuple(answers[:-1]),
@@ -111,7 +110,7 @@ def _find_optima(fit: Fit, letters: FloatArray, flops: float) -> FloatArray:
 
 
 def _split_variance(
-    values: FloatArray, member: FloatArray
+    values: FloatArray, member: IntArray
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Split the variance of both columns into the mean variance within members and the variance
     of their means, by the law of total variance."""

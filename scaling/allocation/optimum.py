@@ -15,10 +15,9 @@ from scaling.allocation.answer import Allocation, BuildableShape
 from scaling.allocation.problem import Problem
 from scaling.allocation.trade_offs import fill_ladder, find_basin
 from scaling.allocation.uncertainty import (
-    draw_loss_drift,
+    draw_loss_error,
     draw_params_drift,
     find_text_interval,
-    pull_draws,
 )
 from scaling.fitting.fitted import Fit, Frontier, finite_or_none
 from scaling.fitting.intervals import find_interval
@@ -48,8 +47,9 @@ def answer_by_law(
     if fit.draws:
         draws = np.array(fit.draws)
         at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
-        error = draw_loss_drift(fit, len(draws), decades)
-        error *= pull_draws(fit, float(params[0]), float(tokens[0]))
+        error = draw_loss_error(
+            fit, draws, decades, params=float(params[0]), tokens=float(tokens[0])
+        )
         lowest = family.loss(draws, at, seen) * error
         drifted = at * draw_params_drift(fit, len(draws), decades)
         spent = flops / fit.cost.flops_per_token(drifted)

@@ -19,7 +19,7 @@
 - for the loss by the ensemble, half of what its members disagree by and half of τ. A draw has one
   member's law, but the answer is the mean of all, which misses by less than a member does; and it
   misses beyond the data at a smaller rate than from one part of the data to the other, which has
-  fewer runs (decision 0156). N* keeps both in full.
+  fewer runs (decision 0156). N* keeps the disagreement in full.
 
 Without bootstrap there are no draws and no interval.
 """
@@ -53,23 +53,28 @@ def draw_loss_drift(fit: Fit, count: int, decades: float) -> FloatArray:
     return _draw_drift(fit, (SHARE if _is_mean(fit) else 1.0) * sign * size, decades, stream=0)
 
 
-def pull_draws(fit: Fit, params: float, tokens: float) -> FloatArray:
-    """Factor by which the loss of each draw moves towards that of the ensemble, shape (count,); one
-    for a single law.
+def draw_loss_error(
+    fit: Fit, draws: FloatArray, decades: float, *, params: float, tokens: float
+) -> FloatArray:
+    """Factor on the loss of each draw, shape (count,): model error and, for the ensemble's draws,
+    the way towards the loss of the ensemble.
 
     Args:
-        fit: A fit with draws.
+        fit: The fit.
+        draws: Its draws, shape (count, p).
+        decades: Distance beyond the data.
         params, tokens: N and D of the answer, D as if all tokens were fresh.
     """
-    if not _is_mean(fit):
-        return np.ones(len(fit.draws))
+    drift = draw_loss_drift(fit, len(draws), decades)
+    return drift * _pull(fit, draws, params, tokens) if _is_mean(fit) else drift
+
+
+def _pull(fit: Fit, draws: FloatArray, params: float, tokens: float) -> FloatArray:
+    """Factor by which each draw's loss moves towards that of the ensemble, shape (count,)."""
     law, letters = get_law(fit)
-    picks = np.array(fit.draws)[:, -len(ENSEMBLE.members) :].argmax(axis=1)
-    present, place = np.unique(picks, return_inverse=True)
-    alone = np.repeat(letters[None], present.size, axis=0)
-    alone[:, -len(ENSEMBLE.members) :] = np.eye(len(ENSEMBLE.members))[present]
+    present, place = np.unique(ENSEMBLE.find_members(draws), return_inverse=True)
     n, d = np.array(params), np.array(tokens)
-    ratio = law.loss(letters, n, d) / law.loss(alone, n, d)
+    ratio = law.loss(letters, n, d) / law.loss(ENSEMBLE.isolate(letters, present), n, d)
     return np.asarray(ratio[place] ** (1.0 - SHARE), dtype=np.float64)
 
 

@@ -28,7 +28,7 @@ from scaling.laws.coupled import COUPLED
 from scaling.laws.family import LawFamily
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.numeric import NumericAnswers
-from scaling.units import FloatArray
+from scaling.units import FloatArray, IntArray
 
 MIN_RATIO = 4.0  # tokens per parameter; runs below are starved of data and bend every law
 
@@ -126,6 +126,16 @@ class Ensemble(NumericAnswers):
         if not self._are_draws(coefficients):
             return super().optimal_params(coefficients, flops, kappa)
         return self._ask_members("optimal_params", coefficients, flops, kappa)
+
+    def isolate(self, letters: FloatArray, members: IntArray) -> FloatArray:
+        """One row of parameters for each of these members alone, from those of all, shape (p,)."""
+        alone = np.repeat(letters[None], members.size, axis=0)
+        alone[:, -len(self.members) :] = np.eye(len(self.members))[members]
+        return alone
+
+    def find_members(self, draws: FloatArray) -> IntArray:
+        """Which member each draw's law is, from draws of shape (count, p)."""
+        return np.asarray(draws[:, -len(self.members) :].argmax(axis=1))
 
     def _are_draws(self, coefficients: FloatArray) -> bool:
         """Whether every row has one member alone."""

@@ -111,7 +111,7 @@ def _list_picks(law: Law, letters: FloatArray, fit: Fit) -> dict[str, Any]:
         return {}
     members = len(law.members)
     part = np.cumsum(letters[-members:] > 0.0) - 1
-    picks = part[np.array(fit.draws)[:, -members:].argmax(axis=1)]
+    picks = part[law.find_members(np.array(fit.draws))]
     return {"picks": picks.tolist(), "pull": 1.0 - SHARE}
 
 

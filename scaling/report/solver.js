@@ -228,19 +228,20 @@ function findInterval(draws, level, answer) {
   return [Math.min(low, answer), Math.max(high, answer)];
 }
 
-// ln of the factor by which a draw's loss moves towards that of its ensemble (allocation/uncertainty.py).
-function pullDraw(table, asked, one, at) {
-  if (!table.picks) return 0;
-  const problem = pose(table, table.law, asked, 0), part = table.law[table.picks[at]];
-  const loss = (law) => findLoss({ ...problem, law }, Math.log(one.params), one.tokens);
-  return table.pull * Math.log(loss(table.law) / loss([[1, ...part.slice(1)]]));
+// For each part of the ensemble, ln of the factor by which its draws' losses move towards the ensemble's
+// (allocation/uncertainty.py).
+function listPulls(table, asked, one) {
+  const problem = pose(table, table.law, asked, 0), logN = Math.log(one.params);
+  const loss = (law) => findLoss({ ...problem, law }, logN, one.tokens), whole = loss(table.law);
+  return table.law.map((part) => table.pull * Math.log(whole / loss([[1, ...part.slice(1)]])));
 }
 
 // What draw `at` answers: {params, tokens, flops, loss}, moved by model error as in allocation/.
 function followDraw(table, asked, one, at) {
   const root = Math.sqrt(one.decades), { drift } = table;
   const problem = pose(table, table.draws[at], asked, at);
-  const error = Math.exp(root * drift.loss[at] + pullDraw(table, asked, one, at));
+  const pull = table.picks ? (one.pulls ??= listPulls(table, asked, one))[table.picks[at]] : 0;
+  const error = Math.exp(root * drift.loss[at] + pull);
   const found = follow(table, problem, asked, asked.loss / error, ZOOMS.draw);
   if (!Number.isFinite(found.flops)) return found;
   const loss = asked.mode === "loss" ? null : findLoss(problem, Math.log(found.params), found.tokens) * error;

@@ -7,7 +7,7 @@ import pytest
 from known_fit import make_known_fit
 
 from scaling.allocation.asked_fit import get_law
-from scaling.allocation.uncertainty import draw_loss_drift, pull_draws
+from scaling.allocation.uncertainty import draw_loss_drift, draw_loss_error
 from scaling.fitting.fitted import Discrepancy, Fit
 from scaling.laws.ensemble import ENSEMBLE
 
@@ -29,11 +29,14 @@ def test_the_loss_of_a_draw_moves_half_way_from_its_member_to_the_ensemble(fit: 
     each = law.loss(alone, np.array(n), np.array(d))
     whole = float(law.loss(letters, np.array(n), np.array(d)))
     assert np.ptp(np.log(each)) > 1e-3  # else half a difference would be nothing
-    assert each * pull_draws(optima, n, d) == pytest.approx(np.sqrt(each * whole), rel=1e-12)
+    moved = each * draw_loss_error(optima, alone, 0.0, params=n, tokens=d)  # no model error
+    assert moved == pytest.approx(np.sqrt(each * whole), rel=1e-12)
 
 
 def test_the_draws_of_one_law_are_not_moved() -> None:
-    assert pull_draws(make_known_fit(), 1e10, 2e11).tolist() == [1.0] * 100
+    one = make_known_fit()
+    moved = draw_loss_error(one, np.array(one.draws), 0.0, params=1e10, tokens=2e11)
+    assert moved.tolist() == [1.0] * 100
 
 
 @pytest.mark.parametrize("count", [100, 300, 1000])
